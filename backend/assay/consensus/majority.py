@@ -1,0 +1,138 @@
+"""Majority vote, plain or weighted by reputation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .answers import Answers, Choice, InvalidAnswers, choice_from_posterior
+
+
+def count_votes(answers: Answers, weights: NDArray[Any] | None = None) -> NDArray[Any]:
+    """float64[n_tasks, n_classes] (int64 without weights): the answers, or the sum of their float[n] weights, for each class."""
+    shape = (answers.n_tasks, answers.n_classes)
+    cell = answers.task.astype(np.int64) * answers.n_classes + answers.label
+    return np.bincount(cell, weights=weights, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def common_accuracy(votes: NDArray[Any]) -> float:
+    """The accuracy p that all workers would need for their observed agreement.
+
+    Two independent workers of accuracy p on k classes agree with probability q = p² + (1 − p)² / (k − 1); solved for p ≥ 1/k.
+    `votes`: whole counts [n_tasks, n_classes]. One pseudo-pair that agrees by chance and one that agrees keep it inside (1/k, 1).
+    """
+    k = votes.shape[1]
+    if k < 2:
+        return 1.0
+    size = votes.sum(axis=1, dtype=np.float64)
+    agreeing = float(np.square(votes, dtype=np.float64).sum() - size.sum())
+    q = (agreeing + 1 + 1 / k) / (float((size * (size - 1)).sum()) + 2)
+    spread = max(0.0, k * q - 1) / (k - 1)  # ((k p − 1) / (k − 1))², the same equation solved
+    return float(min(max((1 + (k - 1) * math.sqrt(spread)) / k, 1 / k), 1 - 1e-6))
+
+
+def share_of_agreement(answers: Answers, labels: NDArray[Any]) -> NDArray[np.float64]:
+    """float64[n_workers]: the smoothed share of a worker's answers that equal `labels` (−1: not judged)."""
+    truth = labels[answers.task]
+    judged = (truth >= 0).astype(np.float64)
+    right = np.bincount(answers.worker, weights=answers.label == truth, minlength=answers.n_workers)
+    total = np.bincount(answers.worker, weights=judged, minlength=answers.n_workers)
+    overall = (right.sum() + 1) / (total.sum() + 2)
+    return np.asarray((right + 2 * overall) / (total + 2), np.float64)
+
+
+def vote_posterior(votes: NDArray[Any], accuracy: float) -> NDArray[np.float32]:
+    """Posterior of each class when every vote is right with probability `accuracy`, errors spread evenly, no class likelier beforehand."""
+    k = votes.shape[1]
+    odds = np.log(accuracy * max(k - 1, 1) / max(1 - accuracy, 1e-9))
+    score = votes.astype(np.float32)
+    score *= np.float32(odds)
+    score -= score.max(axis=1, keepdims=True, initial=0.0)
+    np.exp(score, out=score)
+    score /= score.sum(axis=1, keepdims=True)
+    return score
+
+
+class Majority:
+    """The class with most answers; ties go to the lowest code.
+
+    The confidence is that of the one-parameter model in which every worker is right with the same probability, estimated from how often
+    answers to one task agree (`common_accuracy`), so 2 : 1 among random clickers says little and 3 : 0 among good workers a lot.
+    """
+
+    name = "majority"
+    accuracy_: float
+    worker_skill_: NDArray[np.float64]
+
+    def fit(self, answers: Answers) -> Self:
+        """Learn the common accuracy and each worker's agreement with the majority."""
+        votes = count_votes(answers)
+        self.accuracy_ = common_accuracy(votes)
+        labels = np.argmax(votes, axis=1).astype(np.int32)
+        known = answers.gold >= 0
+        labels[known] = answers.gold[known]
+        self.worker_skill_ = share_of_agreement(answers, labels)
+        return self
+
+    def predict(self, answers: Answers) -> Choice:
+        """The majority of these answers, by the learned accuracy."""
+        posterior = vote_posterior(count_votes(answers), self.accuracy_)
+        return choice_from_posterior(answers, posterior, self.worker_skill_, method=self.name)
+
+
+class WeightedMajority:
+    """Majority with a weight per worker, such as its reputation, and a cap on any one voter's influence.
+
+    `weights`: float[n_workers] ≥ 0. Within a task a weight counts at most `cap` times the median weight of that task's voters, so no single
+    reputation, however high, outvotes two ordinary voters. Without any weight above zero a task's votes count equally. Ties: lowest code.
+    """
+
+    name = "weighted"
+    accuracy_: float
+    worker_skill_: NDArray[np.float64]
+
+    def __init__(self, weights: ArrayLike | None = None, *, cap: float = 1.9) -> None:
+        if not cap >= 1:
+            raise InvalidAnswers(f"cap must be at least 1, got {cap}")
+        self.weights = None if weights is None else np.asarray(weights, np.float64)
+        self.cap = cap
+        if self.weights is not None and not (np.isfinite(self.weights).all() and (self.weights >= 0).all()):
+            raise InvalidAnswers("weights must be finite and not negative")
+
+    def fit(self, answers: Answers) -> Self:
+        """Learn the common accuracy (for confidences) and each worker's agreement with the weighted majority."""
+        self.accuracy_ = common_accuracy(count_votes(answers))
+        labels = np.argmax(self._votes(answers), axis=1).astype(np.int32)
+        known = answers.gold >= 0
+        labels[known] = answers.gold[known]
+        self.worker_skill_ = share_of_agreement(answers, labels)
+        return self
+
+    def predict(self, answers: Answers) -> Choice:
+        """The weighted majority of these answers."""
+        posterior = vote_posterior(self._votes(answers), self.accuracy_)
+        return choice_from_posterior(answers, posterior, self.worker_skill_, method=self.name)
+
+    def _votes(self, answers: Answers) -> NDArray[Any]:
+        """Capped weights by class, scaled so that a task's weights add up to its number of answers."""
+        if self.weights is None or not len(answers):
+            return count_votes(answers)
+        if self.weights.shape != (answers.n_workers,):
+            raise InvalidAnswers(
+                f"weights must have one entry a worker ({answers.n_workers}), got {self.weights.shape}"
+            )
+        weight = self.weights[answers.worker]
+        order = np.lexsort((weight, answers.task))
+        size = np.bincount(answers.task, minlength=answers.n_tasks)
+        start = np.cumsum(size) - size
+        ranked = weight[order]
+        lower = ranked[np.minimum(start + np.maximum(size - 1, 0) // 2, ranked.size - 1)]
+        capped = np.minimum(weight, self.cap * lower[answers.task])
+        total = np.bincount(answers.task, weights=capped, minlength=answers.n_tasks)
+        none = total <= 0
+        capped = np.where(none[answers.task], 1.0, capped)
+        total = np.where(none, size, total)
+        return count_votes(answers, capped * (size / np.maximum(total, 1e-300))[answers.task])
