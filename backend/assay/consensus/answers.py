@@ -1,7 +1,7 @@
 """Integer-coded answers of a crowd, and what a method makes of them.
 
-Every method of single choice takes :class:`Answers` and returns :class:`Choice`. Both hold plain numpy arrays, so that a million answers
-cost a few arrays and no objects.
+Every method of single choice takes :class:`Answers` and returns :class:`Choice`. Both hold plain numpy arrays, so
+that a million answers cost a few arrays and no objects.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Answers:
     `task`, `worker`, `label`: int32[n]. `gold`: int32[n_tasks], the known answer of a task or -1; may be left out.
     Codes lie in 0..n_tasks-1, 0..n_workers-1, 0..n_classes-1. Order of rows never matters to a method.
 
-    **Repeated rows** of one task and worker are answers of their own, each counting in full; `without_repeats` keeps one of them,
-    where a worker must not have two voices. **Missing answers** are simply not there. A task without any answer or gold gets label -1.
+    **Repeated rows** of one task and worker are answers of their own, each counting in full; `without_repeats` keeps
+    one of them, where a worker must not have two voices. **Missing answers** are simply not there. A task without
+    any answer or gold gets label -1.
 
     Raises InvalidAnswers on anything else.
     """
@@ -66,7 +67,8 @@ class Answers:
         put(self, "label", _codes("label", self.label, low=0, high=self.n_classes))
         if not self.task.size == self.worker.size == self.label.size:
             raise InvalidAnswers(
-                f"task, worker and label must be equally long, got {self.task.size}, {self.worker.size}, {self.label.size}"
+                f"task, worker and label must be equally long, "
+                f"got {self.task.size}, {self.worker.size}, {self.label.size}"
             )
         gold = np.full(self.n_tasks, -1, np.int32) if self.gold is None else self.gold
         put(self, "gold", _codes("gold", gold, low=-1, high=self.n_classes))
@@ -122,8 +124,10 @@ def encode(
 ) -> tuple[Answers, Codes]:
     """Integer codes for rows of (task, worker, label).
 
-    Tasks and workers are coded in order of their first row, classes in the order given (a tie goes to the first of them) or else sorted.
-    `gold` maps tasks to their known labels; tasks that nobody answered are ignored. Raises InvalidAnswers for a label outside of `classes`.
+    Tasks and workers are coded in order of their first row, classes in the order given (a tie goes to the first of
+    them) or else sorted.
+    `gold` maps tasks to their known labels; tasks that nobody answered are ignored. Raises InvalidAnswers for a
+    label outside of `classes`.
     """
     tasks = {value: code for code, value in enumerate(dict.fromkeys(row[0] for row in rows))}
     workers = {value: code for code, value in enumerate(dict.fromkeys(row[1] for row in rows))}
@@ -155,10 +159,14 @@ class Choice:
     """What a method concludes about single-choice tasks.
 
     `labels`: int32[n_tasks], the most probable class (ties: the lowest code), -1 for a task without answers or gold.
-    `posterior`: float32[n_tasks, n_classes], rows sum to 1. `confidence`: float32[n_tasks], the probability that `labels` is right (0 where it is -1).
-    `worker_skill`: float32[n_workers], the expected share of right answers. `answered`: int32[n_tasks], answers per task.
-    `flagged`: bool[n_workers], workers whose answers were set aside as copies of each other (always false for methods that do not look).
-    `method`: its name; for `auto` the name of what it chose stands in `details["chosen"]`. `iterations` and `converged` as named.
+    `posterior`: float32[n_tasks, n_classes], rows sum to 1. `confidence`: float32[n_tasks], the probability that
+    `labels` is right (0 where it is -1).
+    `worker_skill`: float32[n_workers], the expected share of right answers. `answered`: int32[n_tasks], answers per
+    task.
+    `flagged`: bool[n_workers], workers whose answers were set aside as copies of each other (always false for
+    methods that do not look).
+    `method`: its name; for `auto` the name of what it chose stands in `details["chosen"]`. `iterations` and
+    `converged` as named.
     """
 
     labels: Ints
@@ -184,11 +192,13 @@ def choice_from_posterior(
     converged: bool = True,
     details: Mapping[str, Any] | None = None,
 ) -> Choice:
-    """A Choice from float[n_tasks, n_classes]: gold is certain, ties go to the lowest code, tasks without answers get -1."""
+    """A Choice from float[n_tasks, n_classes]: gold is certain, ties go to the lowest code, tasks without answers
+    get -1."""
     probability = np.array(posterior, dtype=np.float32, order="C")
     fix_gold(answers, probability)
     answered = np.bincount(answers.task, minlength=answers.n_tasks).astype(np.int32)
-    # Equal votes must tie whatever the rounding of their sums, so values within a relative 1e-6 of the best count as equal.
+    # Equal votes must tie whatever the rounding of their sums, so values within a relative 1e-6 of the best count as
+    # equal.
     best = probability.max(axis=1, initial=0.0)
     labels = np.argmax(probability >= best[:, None] * np.float32(1 - 1e-6), axis=1).astype(np.int32)
     nothing = (answered == 0) & (answers.gold < 0)

@@ -12,7 +12,8 @@ from .answers import Answers, Choice, InvalidAnswers, choice_from_posterior
 
 
 def count_votes(answers: Answers, weights: NDArray[Any] | None = None) -> NDArray[Any]:
-    """float64[n_tasks, n_classes] (int64 without weights): the answers, or the sum of their float[n] weights, for each class."""
+    """float64[n_tasks, n_classes] (int64 without weights): the answers, or the sum of their float[n] weights, for
+    each class."""
     shape = (answers.n_tasks, answers.n_classes)
     cell = answers.task.astype(np.int64) * answers.n_classes + answers.label
     return np.bincount(cell, weights=weights, minlength=shape[0] * shape[1]).reshape(shape)
@@ -21,8 +22,10 @@ def count_votes(answers: Answers, weights: NDArray[Any] | None = None) -> NDArra
 def common_accuracy(votes: NDArray[Any]) -> float:
     """The accuracy p that all workers would need for their observed agreement.
 
-    Two independent workers of accuracy p on k classes agree with probability q = p² + (1 − p)² / (k − 1); solved for p ≥ 1/k.
-    `votes`: whole counts [n_tasks, n_classes]. One pseudo-pair that agrees by chance and one that agrees keep it inside (1/k, 1).
+    Two independent workers of accuracy p on k classes agree with probability q = p² + (1 − p)² / (k − 1); solved for
+    p ≥ 1/k.
+    `votes`: whole counts [n_tasks, n_classes]. One pseudo-pair that agrees by chance and one that agrees keep it
+    inside (1/k, 1).
     """
     k = votes.shape[1]
     if k < 2:
@@ -45,7 +48,8 @@ def share_of_agreement(answers: Answers, labels: NDArray[Any]) -> NDArray[np.flo
 
 
 def vote_posterior(votes: NDArray[Any], accuracy: float) -> NDArray[np.float32]:
-    """Posterior of each class when every vote is right with probability `accuracy`, errors spread evenly, no class likelier beforehand."""
+    """Posterior of each class when every vote is right with probability `accuracy`, errors spread evenly, no class
+    likelier beforehand."""
     k = votes.shape[1]
     odds = np.log(accuracy * max(k - 1, 1) / max(1 - accuracy, 1e-9))
     score = votes.astype(np.float32)
@@ -59,8 +63,9 @@ def vote_posterior(votes: NDArray[Any], accuracy: float) -> NDArray[np.float32]:
 class Majority:
     """The class with most answers; ties go to the lowest code.
 
-    The confidence is that of the one-parameter model in which every worker is right with the same probability, estimated from how often
-    answers to one task agree (`common_accuracy`), so 2 : 1 among random clickers says little and 3 : 0 among good workers a lot.
+    The confidence is that of the one-parameter model in which every worker is right with the same probability,
+    estimated from how often answers to one task agree (`common_accuracy`), so 2 : 1 among random clickers says
+    little and 3 : 0 among good workers a lot.
     """
 
     name = "majority"
@@ -86,8 +91,9 @@ class Majority:
 class WeightedMajority:
     """Majority with a weight per worker, such as its reputation, and a cap on any one voter's influence.
 
-    `weights`: float[n_workers] ≥ 0. Within a task a weight counts at most `cap` times the median weight of that task's voters, so no single
-    reputation, however high, outvotes two ordinary voters. Without any weight above zero a task's votes count equally. Ties: lowest code.
+    `weights`: float[n_workers] ≥ 0. Within a task a weight counts at most `cap` times the median weight of that
+    task's voters, so no single reputation, however high, outvotes two ordinary voters. Without any weight above zero
+    a task's votes count equally. Ties: lowest code.
     """
 
     name = "weighted"

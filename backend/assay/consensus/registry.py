@@ -12,7 +12,8 @@ from .majority import Majority, WeightedMajority
 
 
 class Method(Protocol):
-    """What every method offers: `fit` learns the workers, `predict` judges answers of the same workers by what was learned."""
+    """What every method offers: `fit` learns the workers, `predict` judges answers of the same workers by what was
+    learned."""
 
     name: str
 
@@ -31,8 +32,8 @@ METHODS: Mapping[str, Callable[[int, ArrayLike | None], Method]] = {
 def resolve(method: str, answers: Answers, *, seed: int = 0, weights: ArrayLike | None = None) -> Choice:
     """The labels of `answers` by the method of this name ("dawid-skene" and "dawid_skene" are one).
 
-    `weights`: float[n_workers], reputation, for the methods that use it. The same input and seed give the same result to the bit.
-    Raises InvalidAnswers for an unknown method or unusable input.
+    `weights`: float[n_workers], reputation, for the methods that use it. The same input and seed give the same
+    result to the bit. Raises InvalidAnswers for an unknown method or unusable input.
     """
     make = METHODS.get(method.replace("-", "_"))
     if make is None:
