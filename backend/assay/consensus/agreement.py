@@ -1,13 +1,17 @@
 """How far answers agree beyond chance: Krippendorff's alpha, Fleiss' and Cohen's kappa.
 
-All functions take answers in long form (``task``, ``worker``, ``label`` of one length) and use memory linear in their number.
+All functions take answers in long form (``task``, ``worker``, ``label`` of one length) and use memory linear in
+their number.
 A missing answer is a label below 0 (integer codes) or NaN (numbers) and counts for nothing.
 
-1 is perfect agreement, 0 what chance gives, below 0 systematic disagreement. A coefficient is NaN where it is undefined: no
+1 is perfect agreement, 0 what chance gives, below 0 systematic disagreement. A coefficient is NaN where it is
+undefined: no
 task has two answers. It is 1.0 where all answers are one and the same value, since then nothing disagrees.
 
-Sources: Krippendorff, *Computing Krippendorff's Alpha-Reliability* (2011); Fleiss, *Measuring nominal scale agreement among
-many raters*, Psychological Bulletin 76 (1971); Cohen, *A coefficient of agreement for nominal scales*, EPM 20 (1960), and
+Sources: Krippendorff, *Computing Krippendorff's Alpha-Reliability* (2011); Fleiss, *Measuring nominal scale
+agreement among
+many raters*, Psychological Bulletin 76 (1971); Cohen, *A coefficient of agreement for nominal scales*, EPM 20
+(1960), and
 *Weighted kappa*, Psychological Bulletin 70 (1968).
 """
 
@@ -18,6 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .answers import InvalidAnswers
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,8 +38,10 @@ _DENSE_CELLS_PER_ANSWER = 8
 class Agreement:
     """Agreement of a crowd, with its parts.
 
-    ``value``: the coefficient. ``observed`` and ``expected``: mean disagreement δ² within tasks, and between any two answers.
-    ``pairable``: answers on tasks with at least two. ``by_task`` (n_tasks) and ``by_worker`` (n_workers): ``1 - observed /
+    ``value``: the coefficient. ``observed`` and ``expected``: mean disagreement δ² within tasks, and between any two
+    answers.
+    ``pairable``: answers on tasks with at least two. ``by_task`` (n_tasks) and ``by_worker`` (n_workers): ``1 -
+    observed /
     expected`` of one task's pairs, or of the pairs one worker is part of; NaN where there is no pair.
     """
 
@@ -56,13 +64,15 @@ def krippendorff_alpha(
 ) -> Agreement:
     """Krippendorff's α of answers on a ``nominal``, ``ordinal`` (codes in their order) or ``interval`` scale.
 
-    ``1 - D_o / D_e``. The ordinal difference of two values is the difference of their mid-ranks, so ordinal α is interval α of
-    ranks; and the squared differences within a task follow from its sum and its sum of squares. So no pair is ever listed.
+    ``1 - D_o / D_e``. The ordinal difference of two values is the difference of their mid-ranks, so ordinal α is
+    interval α of
+    ranks; and the squared differences within a task follow from its sum and its sum of squares. So no pair is ever
+    listed.
 
-    Raises ValueError for arrays of different length, negative codes of tasks or workers, or an unknown level.
+    Raises InvalidAnswers for arrays of different length, negative codes of tasks or workers, or an unknown level.
     """
     if level not in LEVELS:
-        raise ValueError(f"level: {level!r} is none of {', '.join(LEVELS)}")
+        raise InvalidAnswers(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
     tasks, workers, values = _columns(task, worker, label)
     task_count = _count(tasks, n_tasks, "n_tasks")
     worker_count = _count(workers, n_workers, "n_workers")
@@ -107,7 +117,8 @@ def krippendorff_alpha(
 def fleiss_kappa(task: ArrayLike, label: ArrayLike, *, n_classes: int | None = None) -> float:
     """Fleiss' κ (1971, eq. 7) of nominal answers.
 
-    Tasks may have different numbers of answers: each task's agreement counts alike, those with fewer than two not at all.
+    Tasks may have different numbers of answers: each task's agreement counts alike, those with fewer than two not at
+    all.
     """
     tasks, _, values = _columns(task, task, label)
     keep = values >= 0
@@ -118,7 +129,7 @@ def fleiss_kappa(task: ArrayLike, label: ArrayLike, *, n_classes: int | None = N
     if tasks.size == 0:
         return float("nan")
     if n_classes is not None and int(codes.max()) >= n_classes:
-        raise ValueError(f"label: code {int(codes.max())} but n_classes is {n_classes}")
+        raise InvalidAnswers(f"label must lie below n_classes ({n_classes}), got {int(codes.max())}")
     size = np.bincount(tasks).astype(np.float64)
     squares = _sum_of_squared_counts(tasks, codes, size.size)
     rated = size > 1
@@ -135,7 +146,7 @@ def cohen_kappa(first: ArrayLike, second: ArrayLike, *, weights: Literal["linear
     """
     a, b = np.asarray(first), np.asarray(second)
     if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(f"second: has shape {b.shape}, must be one-dimensional like first, {a.shape}")
+        raise InvalidAnswers(f"second must be one-dimensional and as long as first {a.shape}, got {b.shape}")
     both = (a >= 0) & (b >= 0)
     a, b = a[both].astype(np.int64), b[both].astype(np.int64)
     if a.size == 0:
@@ -155,18 +166,20 @@ def cohen_kappa(first: ArrayLike, second: ArrayLike, *, weights: Literal["linear
         observed = float(np.abs(a - b).mean())
         expected = float((below_a * (1 - below_b) + below_b * (1 - below_a)).sum())
     else:
-        raise ValueError(f"weights: {weights!r} is none of None, linear, quadratic")
+        raise InvalidAnswers(f"weights must be None, linear or quadratic, got {weights!r}")
     return 1.0 if expected <= 0.0 else 1.0 - observed / expected
 
 
 def cohen_kappa_by_worker(
     task: ArrayLike, worker: ArrayLike, label: ArrayLike, *, reference: ArrayLike, n_workers: int | None = None
 ) -> Floats:
-    """Each worker's Cohen κ with ``reference`` (n_tasks: the consensus or the truth, below 0 where unknown); NaN without answers."""
+    """Each worker's Cohen κ with ``reference`` (n_tasks: the consensus or the truth, below 0 where unknown); NaN
+    without answers.
+    """
     tasks, workers, values = _columns(task, worker, label)
     known = np.asarray(reference).astype(np.int64)
     if tasks.size and int(tasks.max()) >= known.size:
-        raise ValueError(f"reference: has {known.size} tasks, answers name task {int(tasks.max())}")
+        raise InvalidAnswers(f"reference must have an entry a task, got {known.size} for task code {int(tasks.max())}")
     count = _count(workers, n_workers, "n_workers")
     keep = (values >= 0) & (known[tasks] >= 0)
     codes, workers, target = values[keep].astype(np.int64), workers[keep], known[tasks[keep]]
@@ -188,7 +201,7 @@ def cohen_kappa_by_worker(
 def _nominal(tasks: Ints, values: Floats, size: Ints) -> tuple[Floats, Floats, float]:
     """Disagreeing ordered pairs of each task, of each answer, and the chance that two answers differ."""
     codes = values.astype(np.int64)
-    same = _same_value(tasks, codes, size.size)
+    same = _same_value(tasks, codes, size.size).astype(np.float64)
     squares = np.bincount(tasks, weights=same, minlength=size.size)
     total = codes.size
     marginal = np.bincount(codes).astype(np.float64)
@@ -229,7 +242,7 @@ def _same_value(tasks: Ints, codes: Ints, n_tasks: int) -> Ints:
     classes = int(codes.max()) + 1
     if n_tasks * classes <= _DENSE_CELLS_PER_ANSWER * tasks.size + 1024:
         cell = tasks * classes + codes
-        return np.bincount(cell)[cell].astype(np.int64)
+        return np.asarray(np.bincount(cell)[cell], dtype=np.int64)
     order = np.lexsort((codes, tasks))
     first = np.ones(order.size, dtype=bool)
     first[1:] = (np.diff(tasks[order]) != 0) | (np.diff(codes[order]) != 0)
@@ -240,7 +253,8 @@ def _same_value(tasks: Ints, codes: Ints, n_tasks: int) -> Ints:
 
 
 def _sum_of_squared_counts(tasks: Ints, codes: Ints, n_tasks: int) -> Floats:
-    return np.bincount(tasks, weights=_same_value(tasks, codes, n_tasks), minlength=n_tasks)
+    same = _same_value(tasks, codes, n_tasks).astype(np.float64)
+    return np.asarray(np.bincount(tasks, weights=same, minlength=n_tasks), dtype=np.float64)
 
 
 def _columns(task: ArrayLike, worker: ArrayLike, label: ArrayLike) -> tuple[Ints, Ints, Floats]:
@@ -248,16 +262,16 @@ def _columns(task: ArrayLike, worker: ArrayLike, label: ArrayLike) -> tuple[Ints
     values: NDArray[Any] = np.asarray(label)
     for name, column in (("task", tasks), ("worker", workers)):
         if column.size and column.dtype.kind not in "iu":
-            raise ValueError(f"{name}: has type {column.dtype}, must be integer codes")
+            raise InvalidAnswers(f"{name} must hold integers, got {column.dtype}")
         if column.size and int(column.min()) < 0:
-            raise ValueError(f"{name}: has code {int(column.min())}, codes start at 0")
+            raise InvalidAnswers(f"{name} must not be below 0, got {int(column.min())}")
     if not tasks.shape == workers.shape == values.shape or tasks.ndim != 1:
-        raise ValueError(f"label: has shape {values.shape}, must be one-dimensional like task, {tasks.shape}")
+        raise InvalidAnswers(f"label must be one-dimensional and as long as task {tasks.shape}, got {values.shape}")
     return tasks.astype(np.int64, copy=False), workers.astype(np.int64, copy=False), values.astype(np.float64)
 
 
 def _count(codes: Ints, given: int | None, name: str) -> int:
     needed = int(codes.max()) + 1 if codes.size else 0
     if given is not None and given < needed:
-        raise ValueError(f"{name}: is {given}, but codes go up to {needed - 1}")
+        raise InvalidAnswers(f"{name} must be above the highest code ({needed - 1}), got {given}")
     return needed if given is None else given
