@@ -48,7 +48,9 @@ def _install(lock: Path) -> None:
         made = subprocess.run([interpreter, "-m", "venv", str(VENV)], capture_output=True, text=True)
         if made.returncode != 0:
             shutil.rmtree(VENV, ignore_errors=True)
-            sys.exit(f"Python's venv module does not work here (on Debian: apt install python3-venv):\n{made.stderr}{made.stdout}")
+            sys.exit(
+                f"Python's venv module does not work here (on Debian: apt install python3-venv):\n{made.stderr}{made.stdout}"
+            )
     _say(f"installing what {lock.name} lists (about a minute, once)")
     command = [str(python()), "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
     command += ["--only-binary", ":all:", "--progress-bar", "on" if sys.stderr.isatty() else "off", "-r", str(lock)]
@@ -58,7 +60,9 @@ def _install(lock: Path) -> None:
         sys.exit(f"Could not install {lock.name}; see pip's message above. Run the command again to go on.")
     purelib = subprocess.run(
         [str(python()), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        capture_output=True, text=True, check=True,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
     # The checkout itself is what runs, so that an edit takes effect at once.
     Path(purelib, "assay-checkout.pth").write_text(f"{ROOT / 'backend'}\n{ROOT / 'validators'}\n")

@@ -1,0 +1,1 @@
+"""The demonstration: the whole market in real processes on real input."""

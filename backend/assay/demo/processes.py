@@ -1,0 +1,100 @@
+"""Starts, watches and ends the processes of a market; each writes its log under `HOME/logs`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Self
+
+from assay.errors import AssayError
+
+STOP_SECONDS = 10.0
+"""How long a process may take to end by itself before it is killed."""
+
+
+class ProcessFailed(AssayError):
+    """A process of the market ended before it should."""
+
+    code = "process_failed"
+
+
+class Processes:
+    """The child processes of a run, by name. Leaving the block ends all of them, last started first."""
+
+    def __init__(self, home: Path) -> None:
+        self.logs = home / "logs"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.running: dict[str, asyncio.subprocess.Process] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for name in reversed(self.running):
+            await self.stop(name)
+
+    async def start(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> None:
+        """Run `python -m ARGUMENTS` as the process `name`; its output goes to `logs/NAME.log`.
+
+        Raises `ValueError` if a process of that name still runs.
+        """
+        if name in self.running and self.running[name].returncode is None:
+            raise ValueError(f"{name} runs already")
+        with open(self.logs / f"{name}.log", "ab") as log:
+            self.running[name] = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,  # Ctrl-C reaches us alone, who then end them in order
+            )
+
+    async def stop(self, name: str) -> int:
+        """End `name` by SIGTERM, after `STOP_SECONDS` by SIGKILL; its exit code."""
+        process = self.running[name]
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                await self.kill(name)
+        assert process.returncode is not None
+        return process.returncode
+
+    async def kill(self, name: str) -> None:
+        """End `name` at once (SIGKILL), as a crash would."""
+        with contextlib.suppress(ProcessLookupError):
+            self.running[name].kill()
+        await self.running[name].wait()
+
+    def check(self) -> None:
+        """Raise `ProcessFailed`, with the end of its log, if a process is gone."""
+        for name, process in self.running.items():
+            if process.returncode is not None:
+                raise ProcessFailed(f"{name} ended with {process.returncode}; the end of its log:\n{self.tail(name)}")
+
+    def tail(self, name: str, *, lines: int = 15) -> str:
+        """The last lines that `name` wrote."""
+        path = self.logs / f"{name}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+    async def until_exists(self, path: Path, *, seconds: float) -> None:
+        """Wait until `path` is there, watching that no process ends meanwhile.
+
+        Raises `ProcessFailed` if one does or the time is over.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not path.exists():
+            self.check()
+            if asyncio.get_running_loop().time() > deadline:
+                tails = "\n".join(f"-- {name}\n{self.tail(name)}" for name in self.running)
+                raise ProcessFailed(f"{path.name} did not appear within {seconds:.0f} s\n{tails}")
+            await asyncio.sleep(0.02)
