@@ -1,0 +1,76 @@
+"""Judges: what decides whether an answer is right. A judge is any callable ``async def judge(work: Work) -> bool``.
+
+`--judge module:function` names one; `accept-valid` is built in and checks the schema only, which is no judgement of a
+label: it is for requests whose schema says all there is to say, and for trials.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One answer to judge.
+
+    `spec`: the request's specification, checked against the chain. `item`: `{"cid", "media_type"}`. `content`: the
+    labeler's answer, checked against its signature. `item_bytes()` fetches the item, checked against its CID.
+    """
+
+    request: str
+    answer_id: bytes
+    task_id: bytes
+    index: int
+    round: int
+    spec: dict[str, Any]
+    item: dict[str, Any]
+    content: Any
+    item_bytes: Callable[[], Awaitable[bytes]] = field(repr=False)
+
+
+Judge = Callable[[Work], Awaitable[bool]]
+
+
+class JudgeUnusable(ValueError):
+    """The judge cannot be loaded or does not have the right form."""
+
+
+async def accept_valid(work: Work) -> bool:
+    """Accept what fits the request's schema. Says nothing about whether a label is true."""
+    from assay.domain import labels  # heavy enough to leave to those who use it
+    from assay.errors import FieldError
+
+    try:
+        labels.check(work.spec, work.content)
+    except FieldError:
+        return False
+    return True
+
+
+BUILT_IN: dict[str, Judge] = {"accept-valid": accept_valid}
+
+
+def load(name: str) -> Judge:
+    """The judge called `name`: a built-in one, or ``module:function`` (a coroutine function, or a function making one).
+
+    Raises `JudgeUnusable` saying what is wrong and what would be right.
+    """
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    module, separator, attribute = name.partition(":")
+    if not separator or not module or not attribute:
+        raise JudgeUnusable(f"judge must be one of {', '.join(BUILT_IN)} or module:function, got {name!r}")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise JudgeUnusable(f"judge {name!r} cannot be imported: {error}") from error
+    if inspect.isclass(found):
+        found = found()
+    call = found if inspect.iscoroutinefunction(found) else getattr(found, "__call__", None)  # noqa: B004
+    if not inspect.iscoroutinefunction(call):
+        raise JudgeUnusable(f"judge {name!r} must be `async def judge(work) -> bool`")
+    return found  # type: ignore[no-any-return]

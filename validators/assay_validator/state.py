@@ -1,0 +1,153 @@
+"""What a worker must never forget, in SQLite with a flush to disk before anything leaves the process.
+
+Three records: its own votes (a salt lost is a vote lost), the digests it has signed (two for one batch and round would be
+equivocation, which is slashed), and the answers it has seen settled (none is paid twice).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS votes (
+    domain BLOB NOT NULL, answer BLOB NOT NULL, round INTEGER NOT NULL,
+    vote INTEGER NOT NULL, salt BLOB NOT NULL, commitment BLOB NOT NULL, revealed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (domain, answer, round)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS signed (
+    domain BLOB NOT NULL, batch INTEGER NOT NULL, round INTEGER NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (domain, batch, round)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settled (
+    answer BLOB PRIMARY KEY, domain BLOB NOT NULL, batch INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS records (
+    task BLOB PRIMARY KEY, domain BLOB NOT NULL, batch INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS panels (
+    domain BLOB NOT NULL, round INTEGER NOT NULL, members BLOB NOT NULL,
+    PRIMARY KEY (domain, round)
+) WITHOUT ROWID;
+"""
+
+
+class Refused(Exception):
+    """The worker will not do it. `code` is for programs, the message for people."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One vote as it was committed: `vote` 0 or 1, `salt` and `commitment` 32 bytes."""
+
+    vote: int
+    salt: bytes
+    commitment: bytes
+    revealed: bool = False
+
+
+class State:
+    """The durable record of one worker. One process at a time: the file is locked for as long as it is open."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=2)
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")  # each commit reaches the disk before it returns
+        self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def vote(self, domain: bytes, answer: bytes, *, round: int) -> Vote | None:
+        """The vote given on this answer in this round, if any."""
+        row = self._db.execute(
+            "SELECT vote, salt, commitment, revealed FROM votes WHERE domain = ? AND answer = ? AND round = ?",
+            (domain, answer, round),
+        ).fetchone()
+        return None if row is None else Vote(row[0], row[1], row[2], bool(row[3]))
+
+    def keep_vote(self, domain: bytes, answer: bytes, *, round: int, vote: Vote) -> Vote:
+        """Keep `vote` unless there is one already; what stands is returned and is what must be sent."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO votes (domain, answer, round, vote, salt, commitment) VALUES (?, ?, ?, ?, ?, ?)",
+            (domain, answer, round, vote.vote, vote.salt, vote.commitment),
+        )
+        kept = self.vote(domain, answer, round=round)
+        assert kept is not None
+        return kept
+
+    def mark_revealed(self, domain: bytes, answer: bytes, *, round: int) -> None:
+        """From now on the vote is public."""
+        self._db.execute(
+            "UPDATE votes SET revealed = 1 WHERE domain = ? AND answer = ? AND round = ?", (domain, answer, round)
+        )
+
+    def keep_panel(self, domain: bytes, *, round: int, members: Iterable[bytes]) -> None:
+        """Remember the panel of a round as the chain showed it."""
+        self._db.execute("INSERT OR IGNORE INTO panels VALUES (?, ?, ?)", (domain, round, b"".join(members)))
+
+    def panel(self, domain: bytes, *, round: int) -> tuple[bytes, ...] | None:
+        """The panel of a round, if this worker saw it on chain."""
+        row = self._db.execute("SELECT members FROM panels WHERE domain = ? AND round = ?", (domain, round)).fetchone()
+        return None if row is None else tuple(row[0][i : i + 32] for i in range(0, len(row[0]), 32))
+
+    def signed(self, domain: bytes, *, batch: int, round: int) -> bytes | None:
+        """The digest that was signed under this number and round, if any."""
+        row = self._db.execute(
+            "SELECT digest FROM signed WHERE domain = ? AND batch = ? AND round = ?", (domain, batch, round)
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def keep_signature(
+        self,
+        domain: bytes,
+        *,
+        batch: int,
+        round: int,
+        digest: bytes,
+        answers: Iterable[bytes],
+        records: Iterable[bytes],
+    ) -> None:
+        """Record that `digest` is about to be signed; returns only once that is on disk.
+
+        Raises `Refused` (``equivocation``) when another digest was signed under this number and round, (``settled_before``)
+        when an answer or record stands in another batch.
+        """
+        with self._transaction():
+            before = self.signed(domain, batch=batch, round=round)
+            if before is not None and before != digest:
+                raise Refused("equivocation", f"batch {batch} of round {round} was signed with digest {before.hex()}")
+            for table, keys in (("settled", answers), ("records", records)):
+                self._keep_once(table, keys, domain=domain, batch=batch)
+            self._db.execute("INSERT OR IGNORE INTO signed VALUES (?, ?, ?, ?)", (domain, batch, round, digest))
+
+    def _keep_once(self, table: str, keys: Iterable[bytes], *, domain: bytes, batch: int) -> None:
+        column = {"settled": "answer", "records": "task"}[table]
+        rows = [(key, domain, batch) for key in keys]
+        self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)
+        for key, _, _ in rows:
+            found = self._db.execute(f"SELECT domain, batch FROM {table} WHERE {column} = ?", (key,)).fetchone()
+            if (bytes(found[0]), found[1]) != (domain, batch):
+                raise Refused("settled_before", f"{column} {key.hex()} was settled in batch {found[1]}")
