@@ -1,0 +1,1 @@
+"""The database: an embedded PostgreSQL, the connection pool, migrations and named queries."""
