@@ -49,7 +49,9 @@ def _install(lock: Path) -> None:
         if made.returncode != 0:
             shutil.rmtree(VENV, ignore_errors=True)
             sys.exit(
-                f"Python's venv module does not work here (on Debian: apt install python3-venv):\n{made.stderr}{made.stdout}"
+                "Python's venv module does not work here (on Debian: apt install python3-venv):\n"
+                + made.stderr
+                + made.stdout
             )
     _say(f"installing what {lock.name} lists (about a minute, once)")
     command = [str(python()), "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
