@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from assay.demo.crowdfile import read_answers, read_truth
 from assay.errors import FieldError
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from assay.demo import digits
 
 pytest.importorskip("sklearn", reason="the demo's digits need scikit-learn")
