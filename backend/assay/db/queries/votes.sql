@@ -1,0 +1,88 @@
+-- Review rounds and votes.
+
+-- review_waiting
+-- Submitted answers of review requests whose next round is to be opened, with the number it gets.
+select a.id, a.request, coalesce((select max(round) + 1 from rounds x where x.answer = a.id), 0)::int as round,
+       (select max(panel_round) from rounds x where x.answer = a.id) as failed_panel
+from answers a join requests r on r.address = a.request
+where r.mode = 1 and r.state in ('open', 'closing') and a.state in ('submitted', 'judging')
+  and not exists (select 1 from rounds x where x.answer = a.id and x.state in ('commit', 'reveal', 'decided'))
+order by a.submitted_at
+limit $1
+
+-- round_open
+insert into rounds (answer, round, request, panel_round, panel, commit_until)
+values ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6::float8))
+on conflict do nothing
+
+-- round_lock
+select r.*, q.domain, q.mode from rounds r join requests q on q.address = r.request
+where r.answer = $1 and r.round = $2
+for update of r
+
+-- round_state
+select r.*, (select count(*) from votes v where v.answer = r.answer and v.round = r.round) as commits,
+       (select count(*) from votes v where v.answer = r.answer and v.round = r.round and v.vote is not null) as reveals
+from rounds r where r.answer = $1 and r.round = $2
+
+-- rounds_overdue
+select answer, round from rounds
+where (state = 'commit' and commit_until < clock_timestamp()) or (state = 'reveal' and reveal_until < clock_timestamp())
+limit 500
+
+-- vote_commit
+insert into votes (answer, round, voter, commitment, signature) values ($1, $2, $3, $4, $5)
+on conflict do nothing
+
+-- votes_of_round
+select voter, commitment, signature, vote, salt, committed_at, revealed_at from votes
+where answer = $1 and round = $2 order by voter
+
+-- votes_of_rounds
+select v.answer, v.round, v.voter, v.commitment, v.signature, v.vote, v.salt
+from votes v join unnest($1::bytea[], $2::int[]) as u (answer, round) on v.answer = u.answer and v.round = u.round
+order by v.answer, v.voter
+
+-- vote_reveal
+update votes set vote = $4, salt = $5, revealed_at = clock_timestamp()
+where answer = $1 and round = $2 and voter = $3 and vote is null
+
+-- round_close_commits
+update rounds set state = 'reveal', reveal_until = clock_timestamp() + make_interval(secs => $3::float8)
+where answer = $1 and round = $2 and state = 'commit'
+
+-- round_close
+update rounds set state = $3, closed_at = clock_timestamp() where answer = $1 and round = $2 and state in ('commit', 'reveal')
+
+-- work_assigned
+-- What a validator has to vote on now: rounds whose commits are open and lack its own.
+select r.answer, r.round, r.request, r.panel_round, r.panel, r.commit_until, q.domain, q.spec_cid, q.spec_hash,
+       a.task, a.labeler, a.content, a.signature, t.index, t.item, t.media_type
+from rounds r join requests q on q.address = r.request join answers a on a.id = r.answer join tasks t on t.id = a.task
+where r.state = 'commit' and r.commit_until > clock_timestamp() and $1::bytea = any(r.panel)
+  and ($2::bytea is null or r.answer = $2)
+  and not exists (select 1 from votes v where v.answer = r.answer and v.round = r.round and v.voter = $1)
+order by r.opened_at
+limit $3
+
+-- openings_due
+-- Rounds in which a validator has committed and has to reveal now.
+select r.answer, r.round, r.request, r.panel_round, r.panel, r.commit_until, r.reveal_until, q.domain
+from rounds r join requests q on q.address = r.request join votes v on v.answer = r.answer and v.round = r.round
+where r.state = 'reveal' and v.voter = $1 and v.vote is null and ($2::bytea is null or r.answer = $2)
+order by r.reveal_until
+limit $3
+
+-- verdict_review
+update answers set state = 'judged', verdict = $2, confidence = $3, evidence = $4, round = $5, decided_at = $6
+where id = $1 and state in ('submitted', 'judging')
+
+-- task_accepted
+update tasks set state = 'done', label = $2, label_hash = $3, confidence = $4, decided_at = $5 where id = $1 and decided_at is null
+
+-- task_again
+-- A rejected answer's task wants one more, from another labeler.
+update tasks set state = 'open', answers_wanted = answers_taken + 1 where id = $1 and decided_at is null
+
+-- task_given_up
+update tasks set state = 'done' where id = $1 and decided_at is null
