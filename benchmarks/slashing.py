@@ -91,7 +91,7 @@ def splitting(*, error_rate: int = 3, slash_bps: int = 1000, minimum: int = 100)
     """Loss per wrong judgement of a coin-tossing owner of `total` minimum stakes, over `wallets` equal wallets.
 
     Seats follow stake, so the owner's judgements are as many however they are split; each wallet is convicted by its
-    own. `own` takes ρ of the wallet's own stake, `reference` is the rule in force: ρ of ten minimum stakes.
+    own. `own` takes ρ of the wallet's own stake, `minimum` is the rule in force: ρ of the minimum stake.
     """
     judgements = mean_judgements(0.5, error_rate=error_rate)
     rows = []
@@ -106,7 +106,7 @@ def splitting(*, error_rate: int = 3, slash_bps: int = 1000, minimum: int = 100)
                     "total_stake": total * minimum,
                     "wallets": wallets,
                     "own": each * slash_bps / 10_000 / wrong,
-                    "reference": slash_amount(each, minimum=minimum, slash_bps=slash_bps) / wrong,
+                    "minimum": slash_amount(each, minimum=minimum, slash_bps=slash_bps) / wrong,
                 }
             )
     return rows
@@ -141,9 +141,9 @@ def main() -> None:
         [(name, f"{chance:.3g}") for name, chance in by_skill.items()],
     )
     show(
-        ("total stake", "wallets", "loss per wrong judgement: ρ of the own stake", "ρ of ten minimum stakes"),
+        ("total stake", "wallets", "loss per wrong judgement: ρ of the own stake", "ρ of the minimum stake"),
         [
-            (f"{item['total_stake']:g}", f"{item['wallets']:g}", f"{item['own']:.3f}", f"{item['reference']:.3f}")
+            (f"{item['total_stake']:g}", f"{item['wallets']:g}", f"{item['own']:.3f}", f"{item['minimum']:.3f}")
             for item in split
         ],
     )

@@ -26,9 +26,6 @@ BOUND = 1000
 
 ALTERNATIVES = 4
 
-REFERENCE_STAKES = 10
-"""A conviction costs the slash fraction of this many minimum stakes of the role (docs/decisions/slashing.md)."""
-
 
 def alternatives(p0: int) -> tuple[int, ...]:
     """Alternative error rates for `p0`, per mille: half way to a coin, a coin, mostly wrong, nearly always wrong."""
@@ -97,8 +94,9 @@ def least_strikes(judgements: int, *, error_rate: int) -> int | None:
 def slash_amount(stake: int, *, minimum: int, slash_bps: int) -> int:
     """What a conviction takes of `stake` (with what is being withdrawn), base units: Δs = ρ·s, at most all of it.
 
-    s is `REFERENCE_STAKES` minimum stakes of the role for everybody. Seats follow stake, so a larger stake is judged,
-    and convicted, in proportion more often: over time it does lose ρ of itself. Taking ρ of each wallet's own stake at
-    each conviction would count the stake twice, and w wallets of 1/w of it would pay 1/w for each wrong judgement.
+    s is the stake that one seat stands for, the role's `minimum`, for everybody. Seats follow stake, so a larger stake
+    is judged, and convicted, in proportion more often: over time it does lose ρ of itself. Taking ρ of each wallet's
+    own stake at each conviction would count the stake twice, and w wallets of 1/w of it would pay 1/w for each wrong
+    judgement (docs/decisions/slashing.md).
     """
-    return min(stake, REFERENCE_STAKES * minimum * slash_bps // 10_000)
+    return min(stake, minimum * slash_bps // 10_000)

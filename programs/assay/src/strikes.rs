@@ -5,8 +5,6 @@
 pub const MIN_JUDGEMENTS: u32 = 20;
 /// How many honest error rates `Params.error_rate` can name.
 pub const ERROR_RATES: usize = 8;
-/// A conviction costs the slash fraction of this many minimum stakes of the role.
-pub const REFERENCE_STAKES: u64 = 10;
 /// ⌈10⁶ · ln(1000 · 4)⌉: a thousand to one, against each of four alternatives.
 const THRESHOLD: u64 = 8_294_050;
 
