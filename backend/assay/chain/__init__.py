@@ -1,0 +1,1 @@
+"""The chain: codec, addresses, instructions, and one interface to the embedded chain and to any cluster."""

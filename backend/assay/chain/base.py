@@ -1,0 +1,235 @@
+"""The one interface to a chain. `EmbeddedChain` runs the program in process, `RpcChain` talks to a cluster; nothing
+above this package knows which.
+
+Every method may raise `ChainUnavailable`; what a transaction raises is said at `send`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from solders.account import Account
+from solders.address_lookup_table_account import AddressLookupTableAccount
+from solders.hash import Hash
+from solders.instruction import Instruction
+from solders.keypair import Keypair
+from solders.message import MessageV0
+from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
+
+from assay.chain.events import decode_events, truncated
+from assay.chain.program import Program
+from assay.errors import TransactionFailed
+
+PACKET = 1232
+"""Bytes of a serialized transaction at most: IPv6's minimum MTU less headers (Solana's PACKET_DATA_SIZE)."""
+MAX_AGE = 150
+"""Blocks for which a blockhash is accepted (Solana's MAX_PROCESSING_AGE)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in the stream of events. `events(after=cursor)` goes on right behind it; order is the chain's."""
+
+    slot: int
+    signature: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of the program. `data` is its dataclass, `index` its place among the transaction's events."""
+
+    name: str
+    data: Any
+    slot: int
+    signature: str
+    index: int
+    block_time: int | None
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place of this event in the stream."""
+        return Cursor(self.slot, self.signature, self.index)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A transaction that landed and succeeded. `logs_complete` is false where the runtime cut the logs."""
+
+    signature: str
+    slot: int
+    block_time: int | None
+    compute_units: int
+    fee: int
+    logs: tuple[str, ...]
+    program: Program = field(repr=False, compare=False)
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """The program's events in it, decoded on first use."""
+        found = decode_events(self.program.codec, self.logs, program=self.program.id)
+        return tuple(
+            Event(name, data, self.slot, self.signature, index, self.block_time)
+            for index, (name, data) in enumerate(found)
+        )
+
+    @property
+    def logs_complete(self) -> bool:
+        """False where the runtime cut the logs, so that events may be missing."""
+        return not truncated(self.logs)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a transaction would do. `error` is None where it would succeed."""
+
+    error: TransactionFailed | None
+    logs: tuple[str, ...]
+    compute_units: int
+
+
+class Blockhash(NamedTuple):
+    """A blockhash, and the block height up to which a transaction that names it may land."""
+
+    hash: Hash
+    last_valid_block_height: int
+
+
+class ChainClock(NamedTuple):
+    """The cluster's clock: slot and wall time in seconds, as the program's Clock sysvar has them."""
+
+    slot: int
+    unix_timestamp: int
+
+
+class Memcmp(NamedTuple):
+    """Accounts whose data has `data` at `offset`."""
+
+    offset: int
+    data: bytes
+
+
+@runtime_checkable
+class Chain(Protocol):
+    """A chain that runs the market's program."""
+
+    program: Program
+
+    async def send(
+        self,
+        instructions: Sequence[Instruction],
+        *,
+        payer: Keypair,
+        signers: Sequence[Keypair] = (),
+        lookup_tables: Sequence[AddressLookupTableAccount] = (),
+    ) -> Receipt:
+        """Signs, sends and waits until the transaction has landed for good (embedded: on disk; cluster: confirmed).
+
+        Raises `ProgramError` or `TransactionFailed` if it failed, `BlockhashExpired` if it never landed: it has then
+        surely had no effect. A lost connection never makes it run twice.
+        """
+        ...
+
+    async def send_raw(self, raw: bytes) -> Receipt:
+        """Sends a signed transaction as it is and waits as `send` does. One that has landed gives its receipt again."""
+        ...
+
+    async def simulate(
+        self,
+        instructions: Sequence[Instruction],
+        *,
+        payer: Pubkey,
+        lookup_tables: Sequence[AddressLookupTableAccount] = (),
+    ) -> Simulation:
+        """Runs the transaction without effect; signatures are not needed."""
+        ...
+
+    async def receipt(self, signature: str) -> Receipt | None:
+        """The receipt of a transaction that landed; None if it is not known. Raises like `send` if it failed."""
+        ...
+
+    async def account(self, address: Pubkey) -> Account | None:
+        """The account, or None."""
+        ...
+
+    async def accounts(self, addresses: Sequence[Pubkey]) -> list[Account | None]:
+        """Accounts in the order of `addresses`, None where there is none."""
+        ...
+
+    async def program_accounts(
+        self, program_id: Pubkey | None = None, *, memcmp: Sequence[Memcmp] = (), size: int | None = None
+    ) -> list[tuple[Pubkey, Account]]:
+        """All accounts that a program (default: the market's) owns and that fit the filters."""
+        ...
+
+    async def latest_blockhash(self) -> Blockhash:
+        """A fresh blockhash."""
+        ...
+
+    async def slot(self) -> int:
+        """The current slot."""
+        ...
+
+    async def clock(self) -> ChainClock:
+        """Slot and wall time as the next transaction would see them (a cluster: as the last one saw them)."""
+        ...
+
+    def events(self, *, after: Cursor | None = None, follow: bool = True) -> AsyncIterator[Event]:
+        """The program's events right after `after` (None: from the first), each once and in order.
+
+        With `follow` it goes on with live ones for ever, else it ends with the newest.
+        """
+        ...
+
+    async def airdrop(self, address: Pubkey, lamports: int) -> str:
+        """SOL from the faucet, landed; gives the signature. Raises `ChainError` where the cluster has no faucet."""
+        ...
+
+    async def minimum_rent(self, size: int) -> int:
+        """Lamports that keep an account of `size` bytes for ever."""
+        ...
+
+    async def genesis_hash(self) -> Hash:
+        """Names the cluster."""
+        ...
+
+    async def close(self) -> None:
+        """Ends streams and lets go of what the chain holds. May be called twice."""
+        ...
+
+
+def compile_transaction(
+    instructions: Sequence[Instruction],
+    *,
+    payer: Keypair,
+    signers: Sequence[Keypair],
+    lookup_tables: Sequence[AddressLookupTableAccount],
+    blockhash: Hash,
+) -> VersionedTransaction:
+    """A signed v0 transaction. Raises `TransactionFailed` if a signature is missing."""
+    message = MessageV0.try_compile(payer.pubkey(), list(instructions), list(lookup_tables), blockhash)
+    needed = message.account_keys[: message.header.num_required_signatures]
+    held = {key.pubkey(): key for key in (payer, *signers)}
+    missing = [str(key) for key in needed if key not in held]
+    if missing:
+        raise TransactionFailed(
+            f"the signature of {', '.join(missing)} is missing",
+            code="signature_missing",
+            hint="pass its key in signers",
+        )
+    return VersionedTransaction(message, [held[key] for key in needed])
+
+
+def check_size(raw: bytes) -> bytes:
+    """`raw`, or `TransactionFailed` if it is larger than a packet."""
+    if len(raw) > PACKET:
+        raise TransactionFailed(
+            f"the transaction is {len(raw)} bytes, {len(raw) - PACKET} over what a packet carries",
+            code="transaction_too_large",
+            hint="fewer instructions or accounts, or address lookup tables",
+        )
+    return raw

@@ -1,0 +1,578 @@
+"""The embedded chain: the program in Agave's own runtime (LiteSVM), inside this process, on disk.
+
+A transaction is executed at once, and acknowledged when the group it fell into is on disk (`store`). While a group is
+being written the next one gathers, so the cost of a sync is shared by all that arrive meanwhile. Reads never show
+what is not on disk yet. Blockhashes, slots, duplicates, fees, sizes and logs are bounded as on a cluster.
+
+One process owns a home; others use the JSON-RPC port (`rpc_server`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import struct
+import time
+from array import array
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+from solders.account import Account
+from solders.address_lookup_table_account import AddressLookupTableAccount
+from solders.clock import Clock
+from solders.hash import Hash
+from solders.instruction import Instruction
+from solders.keypair import Keypair
+from solders.litesvm import LiteSVM
+from solders.message import MessageV0
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.system_program import TransferParams, transfer
+from solders.sysvar import SLOT_HASHES
+from solders.transaction import VersionedTransaction
+from solders.transaction_metadata import FailedTransactionMetadata
+
+from assay.chain import genesis
+from assay.chain.base import (
+    MAX_AGE,
+    Blockhash,
+    ChainClock,
+    Cursor,
+    Event,
+    Memcmp,
+    Receipt,
+    Simulation,
+    check_size,
+    compile_transaction,
+)
+from assay.chain.events import decode_events
+from assay.chain.failures import error_json, failure, failure_text
+from assay.chain.keys import ensure_key
+from assay.chain.messages import Loaded, resolve, writable_keys
+from assay.chain.program import Program, load_program
+from assay.chain.slots import SLOTS_PER_EPOCH, Slots
+from assay.chain.store import AccountRow, Record, Store
+from assay.errors import BadRequest, BlockhashExpired, ChainUnavailable, ConfigError, TransactionFailed
+
+RECENT = 4096
+"""Newest transactions that are kept in memory for streams and receipts."""
+
+
+class EmbeddedChain:
+    """The chain of one home. `async with EmbeddedChain(home) as chain: …`, or `await chain.open()` and `close()`.
+
+    `slot_ms`: length of a slot; `now`: wall time in seconds; keys are in ``home/keys``, data in ``home/chain``.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        program: Program | None = None,
+        slot_ms: float = 400,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        if not 1 <= slot_ms <= 60_000:
+            raise ConfigError("must be from 1 to 60000 milliseconds", field="slot_ms")
+        self.home = home
+        self.program = program or load_program()
+        self.slot_ms = slot_ms
+        self._now = now
+        self._opened = False
+        self._broken: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Restores the chain, or begins it. Raises `ChainUnavailable` while another process owns the home."""
+        if self._opened:
+            return
+        keys = self.home / "keys"
+        self.operator = ensure_key(keys / "operator.json")
+        self.faucet = ensure_key(keys / "faucet.json")
+        self._store = Store(self.home / "chain")
+        try:
+            self._start()
+        except BaseException:
+            self._store.close()
+            raise
+        self._opened = True
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="chain-writer")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="chain-reader")
+        self._pending: list[tuple[Record, asyncio.Future[Record]]] = []
+        self._dirty: dict[Pubkey, None] = {}
+        self._in_flight: dict[Pubkey, None] = {}
+        self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        self._flushed = asyncio.Event()
+        self._recent: deque[Record] = deque(maxlen=RECENT)
+        self._recent_by_signature: dict[bytes, Record] = {}
+        self._committer = asyncio.create_task(self._commit_groups(), name="chain-committer")
+
+    async def close(self) -> None:
+        """Writes what is pending and lets go of the home."""
+        if not self._opened:
+            return
+        self._opened = False
+        self._wake.set()
+        await self._committer
+        self._news.set()
+        self._writer.shutdown()
+        self._reader.shutdown()
+        if self._broken is None:
+            self._slots.tick()
+            self._note_slot(self._slots.slot + 1, self._slots.wall())
+        self._store.close()
+
+    def _start(self) -> None:
+        secret = self._store.get("secret")
+        if secret is None:
+            secret = os.urandom(32)
+            self._store.put({"secret": secret, "slot": b"1", "wall": b"0", "offset": b"0"})
+        self._genesis = Hash(hashlib.sha256(b"genesis" + secret).digest())
+        self._svm = LiteSVM().with_blockhash_check(False).with_transaction_history(0)
+        for address, account in self._store.accounts():
+            self._svm.set_account(address, account)
+        self._slots = Slots(
+            secret=secret,
+            first=int(self._store.get("slot") or b"1"),
+            slot_seconds=self.slot_ms / 1000,
+            wall=int(self._store.get("wall") or b"0"),
+            reserve=self._note_slot,
+            now=self._now,
+        )
+        self._slots.offset = float(self._store.get("offset") or b"0")
+        self._seq = self._store.last_seq()
+        self._durable_seq = self._seq
+        self._seen = dict(reversed(self._store.signatures_since(self._slots.slot - MAX_AGE)))
+        self._synced: tuple[int, int] = (-1, -1)
+        self._sync()
+        self._deploy()
+
+    def _deploy(self) -> None:
+        """Puts the program in place as its upgrade authority would: at the beginning, and whenever its code changed."""
+        code = self._svm.get_account(genesis.program_data_address(self.program.id))
+        if code is not None and bytes(code.data[45:]) == self.program.elf:
+            return
+        fresh = genesis.program_accounts(
+            self._svm,
+            program_id=self.program.id,
+            elf=self.program.elf,
+            slot=max(self._slots.slot - 1, 0),
+            authority=self.operator.pubkey(),
+        )
+        if self._svm.get_account(self.faucet.pubkey()) is None:
+            fresh.append((self.faucet.pubkey(), Account(genesis.FAUCET_LAMPORTS, b"", genesis.SYSTEM)))
+        for address, account in fresh:
+            try:
+                self._svm.set_account(address, account)
+            except Exception as error:  # what LiteSVM raises for code that does not verify has no type of its own
+                raise ConfigError(
+                    f"the runtime refuses the program: {error}", hint="build programs/assay.so"
+                ) from error
+        self._store.commit([], [_row(address, account) for address, account in fresh], [], {})
+
+    def _note_slot(self, slot: int, wall: int) -> None:
+        self._store.put({"slot": str(slot).encode(), "wall": str(wall).encode()})
+
+    async def advance_clock(self, seconds: float) -> None:
+        """Puts the wall clock forward, for good: waiting periods pass at once. Slots go on as they were."""
+        if seconds < 0:
+            raise BadRequest("the clock cannot go back", field="seconds", hint="0 or more")
+        self._slots.offset += seconds
+        await self._write(self._store.put, {"offset": repr(self._slots.offset).encode()})
+
+    # -- transactions -------------------------------------------------------------------------------------------------
+
+    async def send(
+        self,
+        instructions: Sequence[Instruction],
+        *,
+        payer: Keypair,
+        signers: Sequence[Keypair] = (),
+        lookup_tables: Sequence[AddressLookupTableAccount] = (),
+    ) -> Receipt:
+        """See `Chain.send`."""
+        self._check_open()
+        self._slots.tick()
+        transaction = compile_transaction(
+            instructions,
+            payer=payer,
+            signers=signers,
+            lookup_tables=lookup_tables,
+            blockhash=self._slots.blockhash(),
+        )
+        return self._receipt(await self.submit(transaction, check_size(bytes(transaction))))
+
+    async def send_raw(self, raw: bytes) -> Receipt:
+        """See `Chain.send_raw`."""
+        transaction = parse_transaction(raw)
+        known = await self.record(bytes(transaction.signatures[0]))
+        return self._receipt(known if known is not None else await self.submit(transaction, raw))
+
+    async def submit(self, transaction: VersionedTransaction, raw: bytes) -> Record:
+        """Executes a transaction and waits until it is on disk, whether it succeeded or failed.
+
+        Raises what kept it from being executed at all (`BlockhashExpired`, `TransactionFailed`).
+        """
+        self._check_open()
+        record = self._execute(transaction, raw)
+        future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+        self._pending.append((record, future))
+        self._wake.set()
+        return await asyncio.shield(future)
+
+    def preflight(self, transaction: VersionedTransaction) -> tuple[Any, list[str], int]:
+        """What it would do: (error in JSON-RPC form or None, logs, compute units). Signatures are verified."""
+        self._sync()
+        if self._slots.age(transaction.message.recent_blockhash) is None:
+            return "BlockhashNotFound", [], 0
+        return self._simulate(transaction)
+
+    def _simulate(self, transaction: VersionedTransaction) -> tuple[Any, list[str], int]:
+        outcome = self._svm.simulate_transaction(transaction)
+        meta = outcome.meta()
+        error = error_json(outcome.err()) if isinstance(outcome, FailedTransactionMetadata) else None
+        return error, meta.logs(), meta.compute_units_consumed()
+
+    def simulate_unsigned(self, message: Any) -> tuple[Any, list[str], int]:
+        """`preflight` of a message without its signatures, under a fresh blockhash's rules."""
+        self._sync()
+        count = message.header.num_required_signatures
+        transaction = VersionedTransaction.populate(message, [Signature.default()] * count)
+        self._svm.with_sigverify(False)
+        try:
+            return self._simulate(transaction)
+        finally:
+            self._svm.with_sigverify(True)
+
+    async def simulate(
+        self,
+        instructions: Sequence[Instruction],
+        *,
+        payer: Pubkey,
+        lookup_tables: Sequence[AddressLookupTableAccount] = (),
+    ) -> Simulation:
+        """See `Chain.simulate`."""
+        self._check_open()
+        self._slots.tick()
+        message = MessageV0.try_compile(payer, list(instructions), list(lookup_tables), self._slots.blockhash())
+        error, logs, units = self.simulate_unsigned(message)
+        raised = None if error is None else failure(error, program=self.program, logs=logs)
+        if raised is not None and not isinstance(raised, TransactionFailed):
+            raise raised
+        return Simulation(raised, tuple(logs), units)
+
+    def _execute(self, transaction: VersionedTransaction, raw: bytes) -> Record:
+        self._sync()
+        message = transaction.message
+        signature = bytes(transaction.signatures[0])
+        if signature in self._seen:
+            raise failure("AlreadyProcessed", program=self.program, logs=(), signature=str(transaction.signatures[0]))
+        if self._slots.age(message.recent_blockhash) is None:
+            raise BlockhashExpired("the transaction's blockhash is unknown or older than 150 slots")
+        svm = self._svm
+        keys = message.account_keys
+        loaded = resolve(svm, message) if isinstance(message, MessageV0) else Loaded((), ())
+        everyone = [*keys, *loaded.writable, *loaded.readonly]
+        before = array("Q", [svm.get_balance(key) or 0 for key in everyone])
+        outcome = svm.send_transaction(transaction)
+        after = array("Q", [svm.get_balance(key) or 0 for key in everyone])
+        error = None
+        if isinstance(outcome, FailedTransactionMetadata):
+            reason = error_json(outcome.err())
+            meta = outcome.meta()
+            if before[0] == after[0]:  # no fee was taken: a cluster would not have taken it into a block
+                name = str(transaction.signatures[0])
+                raise failure(reason, program=self.program, logs=meta.logs(), signature=name)
+            error = failure_text(outcome.err())
+            self._dirty[keys[0]] = None
+        else:
+            meta = outcome
+            self._dirty.update(dict.fromkeys(writable_keys(message, loaded)))
+        self._seq += 1
+        self._seen[signature] = self._slots.slot
+        slot, wall = self._synced
+        return Record(self._seq, signature, slot, wall, error, raw, meta, loaded.raw(), (before + after).tobytes())
+
+    def _sync(self) -> None:
+        """Brings the runtime's Clock and SlotHashes up to date."""
+        new_slot = self._slots.tick()
+        place = (self._slots.slot, self._slots.wall())
+        if place == self._synced:
+            return
+        slot, wall = place
+        epoch = slot // SLOTS_PER_EPOCH
+        self._svm.set_clock(Clock(slot, 0, epoch, epoch + 1, wall))
+        if new_slot or self._synced[0] != slot:
+            self._svm.set_account(SLOT_HASHES, Account(143_000_000, self._slots.slot_hashes(), genesis.SYSVARS))
+            while self._seen:
+                oldest = next(iter(self._seen))
+                if self._seen[oldest] >= slot - MAX_AGE - 1:
+                    break
+                del self._seen[oldest]
+        self._synced = place
+
+    async def _commit_groups(self) -> None:
+        """Writes what has been executed, group after group, and then lets its senders know."""
+        while self._opened or self._pending:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                group, self._pending = self._pending, []
+                self._in_flight, self._dirty = self._dirty, {}
+                rows: list[AccountRow] = []
+                closed: list[bytes] = []
+                for address in self._in_flight:
+                    account = self._svm.get_account(address)
+                    if account is None or account.lamports == 0:
+                        closed.append(bytes(address))
+                    else:
+                        rows.append(_row(address, account))
+                records = [record for record, _ in group]
+                values = {"wall": str(records[-1].block_time).encode()}
+                try:
+                    await self._write(self._store.commit, records, rows, closed, values)
+                except Exception as error:  # memory is ahead of the disk now: only a restart makes them equal again
+                    self._broken = error
+                    self._give_up(group)
+                    return
+                self._in_flight = {}
+                self._durable_seq = records[-1].seq
+                for record in records:
+                    if len(self._recent) == RECENT:
+                        del self._recent_by_signature[self._recent[0].signature]
+                    self._recent.append(record)
+                    self._recent_by_signature[record.signature] = record
+                for record, future in group:
+                    if not future.done():
+                        future.set_result(record)
+                self._announce()
+
+    def _give_up(self, group: list[tuple[Record, asyncio.Future[Record]]]) -> None:
+        for _, future in [*group, *self._pending]:
+            if not future.done():
+                future.set_exception(self._unavailable())
+                future.exception()  # its sender may be gone
+        self._pending = []
+        self._announce()
+
+    def _announce(self) -> None:
+        for name in ("_news", "_flushed"):
+            getattr(self, name).set()
+            setattr(self, name, asyncio.Event())
+
+    async def _write(self, work: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work, *args)
+
+    async def _read(self, work: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work, *args)
+
+    def _unavailable(self) -> ChainUnavailable:
+        if self._broken is not None:
+            return ChainUnavailable(
+                f"the chain could not write to its home: {self._broken}", hint="free the disk, restart"
+            )
+        return ChainUnavailable("the chain is closed")
+
+    def _check_open(self) -> None:
+        if not self._opened or self._broken is not None:
+            raise self._unavailable()
+
+    # -- receipts and events ------------------------------------------------------------------------------------------
+
+    async def record(self, signature: bytes) -> Record | None:
+        """The transaction of this signature, once it is on disk."""
+        self._check_open()
+        while any(record.signature == signature for record, _ in self._pending):
+            await self._wait_flushed()
+        found = self._recent_by_signature.get(signature)
+        if found is None:
+            if signature in self._seen and self._in_flight:
+                await self._wait_flushed()
+            found = self._recent_by_signature.get(signature) or await self._read(self._store.by_signature, signature)
+        return found
+
+    async def receipt(self, signature: str) -> Receipt | None:
+        """See `Chain.receipt`."""
+        try:
+            wanted = bytes(Signature.from_string(signature))
+        except ValueError:
+            raise BadRequest("is no signature in base 58", field="signature") from None
+        found = await self.record(wanted)
+        return None if found is None else self._receipt(found)
+
+    def _receipt(self, record: Record) -> Receipt:
+        signature = str(Signature.from_bytes(record.signature))
+        logs = record.meta.logs()
+        if record.error is not None:
+            raise failure(json.loads(record.error), program=self.program, logs=logs, signature=signature)
+        meta = record.meta
+        return Receipt(
+            signature=signature,
+            slot=record.slot,
+            block_time=record.block_time,
+            compute_units=meta.compute_units_consumed(),
+            fee=meta.fee(),
+            logs=tuple(logs),
+            program=self.program,
+        )
+
+    async def records(self, after: int, *, limit: int = 500) -> list[Record]:
+        """Records behind number `after`, in order; empty if there is none yet."""
+        self._check_open()
+        if after >= self._durable_seq:
+            return []
+        if self._recent and self._recent[0].seq <= after + 1:
+            start = after + 1 - self._recent[0].seq
+            return [self._recent[i] for i in range(start, min(start + limit, len(self._recent)))]
+        found: list[Record] = await self._read(lambda: self._store.after(after, limit=limit))
+        return [record for record in found if record.seq <= self._durable_seq]
+
+    async def news(self) -> None:
+        """Returns when something has been written since the call."""
+        await self._news.wait()
+
+    async def events(self, *, after: Cursor | None = None, follow: bool = True) -> AsyncIterator[Event]:
+        """See `Chain.events`."""
+        self._check_open()
+        seq, skip = 0, -1
+        if after is not None:
+            found = await self.record(bytes(Signature.from_string(after.signature)))
+            if found is None:
+                raise ChainUnavailable(
+                    f"the chain does not know transaction {after.signature} of the cursor",
+                    hint="start from the beginning",
+                )
+            seq, skip = found.seq - 1, after.index
+        while True:
+            news = self._news
+            batch = await self.records(seq)
+            for record in batch:
+                seq = record.seq
+                first, skip = skip + 1, -1
+                if record.error is not None:
+                    continue
+                found_events = decode_events(self.program.codec, record.meta.logs(), program=self.program.id)
+                for index, (name, data) in enumerate(found_events[first:], first):
+                    signature = str(Signature.from_bytes(record.signature))
+                    yield Event(name, data, record.slot, signature, index, record.block_time)
+            if not batch:
+                if not follow:
+                    return
+                if seq >= self._durable_seq:
+                    await news.wait()
+                if not self._opened:
+                    return
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    async def _wait_flushed(self) -> None:
+        self._check_open()
+        await self._flushed.wait()
+        if self._broken is not None:
+            raise self._unavailable()
+
+    async def _settled(self, addresses: Sequence[Pubkey]) -> None:
+        """Waits until what transactions have done to these accounts is on disk."""
+        self._check_open()
+        while (self._dirty or self._in_flight) and any(a in self._dirty or a in self._in_flight for a in addresses):
+            await self._wait_flushed()
+
+    async def account(self, address: Pubkey) -> Account | None:
+        """See `Chain.account`."""
+        return (await self.accounts([address]))[0]
+
+    async def accounts(self, addresses: Sequence[Pubkey]) -> list[Account | None]:
+        """See `Chain.accounts`."""
+        await self._settled(addresses)
+        self._sync()
+        found = [self._svm.get_account(address) for address in addresses]
+        return [None if account is None or account.lamports == 0 else account for account in found]
+
+    async def program_accounts(
+        self, program_id: Pubkey | None = None, *, memcmp: Sequence[Memcmp] = (), size: int | None = None
+    ) -> list[tuple[Pubkey, Account]]:
+        """See `Chain.program_accounts`."""
+        self._check_open()
+        while self._dirty or self._in_flight:
+            await self._wait_flushed()
+        found = []
+        for address, account in self._svm.get_program_accounts(program_id or self.program.id):
+            data = account.data
+            if account.lamports == 0 or (size is not None and len(data) != size):
+                continue
+            if all(data[m.offset : m.offset + len(m.data)] == m.data for m in memcmp):
+                found.append((address, account))
+        return found
+
+    async def latest_blockhash(self) -> Blockhash:
+        """See `Chain.latest_blockhash`."""
+        self._check_open()
+        self._slots.tick()
+        return Blockhash(self._slots.blockhash(), self._slots.slot + MAX_AGE)
+
+    def blockhash_valid(self, blockhash: Hash) -> bool:
+        """Whether a transaction that names it would be taken."""
+        self._slots.tick()
+        return self._slots.age(blockhash) is not None
+
+    async def slot(self) -> int:
+        """See `Chain.slot`."""
+        self._check_open()
+        self._slots.tick()
+        return self._slots.slot
+
+    async def clock(self) -> ChainClock:
+        """See `Chain.clock`."""
+        return ChainClock(await self.slot(), self._slots.wall())
+
+    async def airdrop(self, address: Pubkey, lamports: int) -> str:
+        """See `Chain.airdrop`."""
+        if not 0 < lamports < 1 << 63:
+            raise BadRequest("must be a positive number of lamports", field="lamports")
+        move = transfer(TransferParams(from_pubkey=self.faucet.pubkey(), to_pubkey=address, lamports=lamports))
+        # two alike within a slot would have one signature: a number in a budget instruction tells them apart
+        self._airdrops = getattr(self, "_airdrops", 0) + 1
+        price = Instruction(BUDGET, struct.pack("<BI", 2, 100_000 + self._airdrops % 1_000_000), [])
+        return (await self.send([price, move], payer=self.faucet)).signature
+
+    async def minimum_rent(self, size: int) -> int:
+        """See `Chain.minimum_rent`."""
+        self._check_open()
+        return self._svm.minimum_balance_for_rent_exemption(size)
+
+    async def genesis_hash(self) -> Hash:
+        """See `Chain.genesis_hash`."""
+        self._check_open()
+        return self._genesis
+
+
+BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
+
+
+def parse_transaction(raw: bytes) -> VersionedTransaction:
+    """A signed transaction of the wire. Raises `TransactionFailed` if it is too large or malformed."""
+    check_size(raw)
+    try:
+        transaction = VersionedTransaction.from_bytes(raw)
+        transaction.sanitize()
+    except Exception as error:  # solders raises bincode's and sanitize's own types
+        raise TransactionFailed(f"the bytes are no transaction: {error}", code="transaction_malformed") from error
+    return transaction
+
+
+def _row(address: Pubkey, account: Account) -> AccountRow:
+    return bytes(address), account.lamports, bytes(account.owner), int(account.executable), account.data
