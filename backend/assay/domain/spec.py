@@ -1,0 +1,179 @@
+"""The specification of a request: what a buyer asks for, checked and in its one canonical form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, cast
+
+from assay.consensus import METHODS
+from assay.domain import canonical, schema
+from assay.domain.canonical import Json
+from assay.errors import FieldError, field
+
+VERSION = 1
+MAX_ITEMS = 1_000_000
+MAX_OVERLAP = 64
+ITEM_TYPES = ("image/png", "image/jpeg", "image/webp", "text/plain; charset=utf-8", "application/json")
+MAJORITY = "majority"
+
+Mode = Literal["agreement", "review"]
+MODES: Mapping[str, int] = {"agreement": 0, "review": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item to be answered, by the content address of its bytes."""
+
+    cid: str
+    media_type: str
+    overlap: int
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A checked specification. `document` is its canonical form, what `spec_hash` on chain is the hash of."""
+
+    title: str
+    instructions: str
+    kind: str
+    schema: Mapping[str, Any]
+    mode: Mode
+    overlap: int
+    assignment: Literal["random", "open"]
+    items: tuple[Item, ...]
+    method: str
+    gold_root: bytes | None
+    gold_count: int
+    lease_seconds: int
+    document: Mapping[str, Json]
+
+    @cached_property
+    def hash(self) -> bytes:
+        """`spec_hash`: sha256 of the canonical document."""
+        return canonical.digest(dict(self.document))
+
+    @property
+    def kind_number(self) -> int:
+        """The kind on chain."""
+        return schema.KINDS[self.kind]
+
+    @property
+    def mode_number(self) -> int:
+        """The mode on chain."""
+        return MODES[self.mode]
+
+    @cached_property
+    def max_overlap(self) -> int:
+        """The largest overlap of any item: the request's `overlap` on chain."""
+        return max(item.overlap for item in self.items)
+
+    @cached_property
+    def max_answers(self) -> int:
+        """Answers if every item gets its overlap."""
+        return sum(item.overlap for item in self.items)
+
+    def answer(self, content: object) -> dict[str, Json]:
+        """The normal form of an answer's content; `FieldError` names what is wrong."""
+        return schema.validate(self.kind, self.schema, content)
+
+
+def _item(value: object, at: str, overlap: int) -> tuple[Item, dict[str, Json]]:
+    one = schema.fields(value, at, needed=["cid", "media_type"], optional=["overlap"])
+    cid = schema.cid_text(one["cid"], f"{at}.cid")
+    if one["media_type"] not in ITEM_TYPES:
+        raise FieldError(f"{at}.media_type", f"is {one['media_type']!r}", hint=f"one of {', '.join(ITEM_TYPES)}")
+    document: dict[str, Json] = {"cid": cid, "media_type": one["media_type"]}
+    if "overlap" in one:
+        overlap = schema.whole(one["overlap"], f"{at}.overlap", low=1, high=MAX_OVERLAP)
+        document["overlap"] = overlap
+    return Item(cid, str(one["media_type"]), overlap), document
+
+
+def _method(value: object, *, kind: str, mode: object) -> str:
+    """The consensus method's one name ("dawid-skene" and "dawid_skene" are one)."""
+    known = sorted({MAJORITY, *METHODS}) if kind == "choice" and mode == "agreement" else [MAJORITY]
+    name = value.replace("-", "_") if isinstance(value, str) else value
+    if name not in known:
+        raise FieldError("consensus.method", f"is {value!r}", hint=f"one of {', '.join(known)}")
+    return str(name)
+
+
+def parse(value: object) -> Spec:
+    """Checks a specification and fills its defaults in. Raises `FieldError` naming the first field that is wrong."""
+    given = schema.fields(
+        value,
+        "",
+        needed=["title", "instructions", "kind", "schema", "mode", "items"],
+        optional=["version", "overlap", "assignment", "consensus", "gold", "limits"],
+    )
+    if given.get("version", VERSION) != VERSION or isinstance(given.get("version"), bool):
+        raise FieldError("version", f"is {given['version']!r}", hint=f"{VERSION}")
+    title = schema.text(given["title"], "title")
+    instructions = schema.text(given["instructions"], "instructions", low=0, high=20_000)
+    kind = given["kind"]
+    if not isinstance(kind, str) or kind not in schema.KINDS:
+        raise FieldError("kind", f"is unknown: {kind!r}", hint=f"one of {', '.join(schema.KINDS)}")
+    with field("schema"):
+        form = schema.validate_schema(kind, given["schema"])
+    mode = given["mode"]
+    if mode not in MODES:
+        raise FieldError("mode", f"is unknown: {mode!r}", hint="agreement or review")
+    if kind == "file" and mode == "agreement":
+        raise FieldError("mode", "cannot be agreement for files", hint="review: files are judged by validators")
+    overlap = schema.whole(given.get("overlap", 3 if mode == "agreement" else 1), "overlap", low=1, high=MAX_OVERLAP)
+    assignment = given.get("assignment", "random")
+    if assignment not in ("random", "open"):
+        raise FieldError("assignment", f"is unknown: {assignment!r}", hint="random or open")
+    items = [
+        _item(one, f"items[{i}]", overlap)
+        for i, one in enumerate(schema.sequence(given["items"], "items", low=1, high=MAX_ITEMS))
+    ]
+    consensus = schema.fields(given.get("consensus", {"method": "majority"}), "consensus", needed=["method"])
+    method = _method(consensus["method"], kind=kind, mode=mode)
+    gold_root, gold_count = None, 0
+    gold: dict[str, Json] | None = None
+    if given.get("gold") is not None:
+        gold = schema.fields(given["gold"], "gold", needed=["root", "count"])
+        gold_root = schema_root(gold["root"])
+        gold_count = schema.whole(gold["count"], "gold.count", low=1, high=len(items))
+    limits = schema.fields(given.get("limits", {}), "limits", needed=[], optional=["lease_seconds"])
+    lease = schema.whole(limits.get("lease_seconds", 600), "limits.lease_seconds", low=5, high=7 * 24 * 3600)
+    document: dict[str, Json] = {
+        "version": VERSION,
+        "title": title,
+        "instructions": instructions,
+        "kind": kind,
+        "schema": form,
+        "mode": mode,
+        "overlap": overlap,
+        "assignment": assignment,
+        "items": [document for _, document in items],
+        "consensus": {"method": method},
+        "gold": gold,
+        "limits": {"lease_seconds": lease},
+    }
+    return Spec(
+        title=title,
+        instructions=instructions,
+        kind=kind,
+        schema=form,
+        mode=cast(Mode, mode),
+        overlap=overlap,
+        assignment=cast(Literal["random", "open"], assignment),
+        items=tuple(item for item, _ in items),
+        method=method,
+        gold_root=gold_root,
+        gold_count=gold_count,
+        lease_seconds=lease,
+        document=document,
+    )
+
+
+def schema_root(value: object) -> bytes:
+    """The root over the gold labels, from 64 hexadecimal digits."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise FieldError("gold.root", f"is {value!r}", hint="64 lower-case hexadecimal digits")
+    return bytes.fromhex(value)
