@@ -112,10 +112,13 @@ def _agreement(
         by_id = {answer.id(domain=domain, task=task_id): answer for answer in task.answers}
         evidence = entries.agreement_evidence(by_id)
         for answer_id, answer in by_id.items():
+            if task.settles is not None and answer.labeler not in task.settles:
+                continue
             good = agrees(spec.kind, spec.schema, verdict.value_of(answer.content), value)
             book.add(answer.labeler, role=Role.LABELER, good=good, gold=task.gold is not None)
             answers.append(AnswerEntry(answer_id, task_id, answer.labeler, int(good), found.confidence, evidence))
-        records.append(Record(task.index, found.label, RecordEntry(task_id, digest(found.label), found.confidence)))
+        if task.record:
+            records.append(Record(task.index, found.label, RecordEntry(task_id, digest(found.label), found.confidence)))
     return answers, records, 0
 
 
@@ -175,8 +178,14 @@ def verify(
             raise FieldError(f"{at}.answers", f"are {len(task.answers)}", hint=f"at most {overlap}, the overlap")
         if len({answer.labeler for answer in task.answers}) != len(task.answers):
             raise FieldError(f"{at}.answers", "hold two of one labeler")
+        if task.settles is not None or not task.record:
+            _verify_part(spec, task, at)
         for j, answer in enumerate(task.answers):
-            _verify_answer(spec, answer, domain=domain, task=ids[task.index], at=f"{at}.answers[{j}]", settled=settled)
+            settles = task.settles is None or answer.labeler in task.settles
+            where = f"{at}.answers[{j}]"
+            _verify_answer(
+                spec, answer, domain=domain, task=ids[task.index], at=where, settled=settled, settles=settles
+            )
             labelers.add(answer.labeler)
             for k, vote in enumerate(answer.votes):
                 where = f"{at}.answers[{j}].votes[{k}]"
@@ -190,14 +199,22 @@ def verify(
         raise FieldError("tasks", f"have a labeler who votes: {messages.b58(min(both))}")
 
 
+def _verify_part(spec: Spec, task: Task, at: str) -> None:
+    """A task whose answers several batches settle."""
+    if spec.mode != "agreement":
+        raise FieldError(f"{at}.settles", "is there though the mode is review")
+    if task.settles is not None and not (task.settles and task.settles <= {one.labeler for one in task.answers}):
+        raise FieldError(f"{at}.settles", "must name labelers of the task's answers")
+
+
 def _verify_answer(
-    spec: Spec, answer: Answer, *, domain: bytes, task: bytes, at: str, settled: Collection[bytes]
+    spec: Spec, answer: Answer, *, domain: bytes, task: bytes, at: str, settled: Collection[bytes], settles: bool
 ) -> None:
     with field(f"{at}.content"):
         if spec.answer(answer.content) != answer.content:
             raise FieldError("", "is not in its normal form", hint="as schema.validate returns it")
     answer.verify(domain=domain, task=task, field=at)
-    if settled and answer.id(domain=domain, task=task) in settled:
+    if settled and settles and answer.id(domain=domain, task=task) in settled:
         raise FieldError(at, "was settled in an earlier batch")
     if spec.mode == "agreement" and answer.votes:
         raise FieldError(f"{at}.votes", "are there though the mode is agreement")

@@ -119,6 +119,10 @@ def encode_tasks(tasks: Iterable[Task]) -> list[Json]:
                 "position": task.gold.position,
                 "proof": [sibling.hex() for sibling in task.gold.proof],
             }
+        if task.settles is not None:
+            one["settles"] = [b58(labeler) for labeler in sorted(task.settles)]
+        if not task.record:
+            one["record"] = False
         out.append(one)
     return out
 
@@ -149,7 +153,7 @@ def decode_tasks(value: object, at: str = "tasks") -> tuple[Task, ...]:
 
 
 def _decode_task(value: object, at: str) -> Task:
-    one = fields(value, at, needed=["index", "answers"], optional=["gold"])
+    one = fields(value, at, needed=["index", "answers"], optional=["gold", "settles", "record"])
     answers = tuple(
         _decode_answer(answer, f"{at}.answers[{j}]")
         for j, answer in enumerate(sequence(one["answers"], f"{at}.answers", low=1, high=U16))
@@ -164,7 +168,14 @@ def _decode_task(value: object, at: str) -> Task:
             position=whole(raw["position"], f"{at}.gold.position", low=0, high=U32),
             proof=tuple(_hash(sibling, f"{at}.gold.proof[{k}]") for k, sibling in enumerate(siblings)),
         )
-    return Task(whole(one["index"], f"{at}.index", low=0, high=U32), answers, gold)
+    settles = None
+    if "settles" in one:
+        named = sequence(one["settles"], f"{at}.settles", low=1, high=U16)
+        settles = frozenset(_key(labeler, f"{at}.settles[{k}]") for k, labeler in enumerate(named))
+    record = one.get("record", True)
+    if not isinstance(record, bool):
+        raise FieldError(f"{at}.record", f"is {record!r}", hint="true or false")
+    return Task(whole(one["index"], f"{at}.index", low=0, high=U32), answers, gold, settles, record)
 
 
 def _decode_answer(value: object, at: str) -> Answer:

@@ -79,11 +79,17 @@ class Gold:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task with the answers of it that a batch settles: in agreement all of them, in review those voted on."""
+    """A task with the answers that its verdicts rest on: in agreement all of them, in review those voted on.
+
+    `settles`: the labelers whose answers this batch settles, where a transaction cannot carry them all (None: all of
+    them). `record`: whether the record's own entry stands in this batch; it is the batch with the last of its answers.
+    """
 
     index: int
     answers: tuple[Answer, ...]
     gold: Gold | None = None
+    settles: frozenset[bytes] | None = None
+    record: bool = True
 
 
 def gold_entry(*, index: int, label: Json, salt: bytes) -> bytes:
