@@ -3,8 +3,8 @@
 
 /// Fewer judgements convict nobody, however they went.
 pub const MIN_JUDGEMENTS: u32 = 20;
-/// How many honest error rates `Params.error_rate` can name.
-pub const ERROR_RATES: usize = 8;
+/// How many honest error rates `Params.error_rate` can name: 5, 10, … 40 %.
+pub const ERROR_RATES: usize = crate::constants::ERROR_RATES as usize;
 /// ⌈10⁶ · ln(1000 · 4)⌉: a thousand to one, against each of four alternatives.
 const THRESHOLD: u64 = 8_294_050;
 

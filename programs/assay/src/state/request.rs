@@ -1,0 +1,198 @@
+use anchor_lang::prelude::*;
+use anchor_lang::IdlType;
+use bytemuck::{Pod, Zeroable};
+
+use super::{Now, Terms};
+use crate::constants::*;
+use crate::error::AssayError;
+use crate::math::{div_ceil, hash_node};
+
+pub const AGREEMENT: u8 = 0;
+pub const REVIEW: u8 = 1;
+
+pub const OPEN: u8 = 0;
+pub const CLOSING: u8 = 1;
+pub const CLOSED: u8 = 2;
+
+/// Money held back for rejections that can be disputed until `until` (market time).
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable, IdlType)]
+pub struct Reserve {
+    pub until: i64,
+    pub amount: u64,
+}
+
+/// A buyer's order: its terms, its escrow's books, its log and its panel.
+#[account]
+pub struct Request {
+    /// The buyer's wallet.
+    pub buyer: Address,
+    /// sha256 of the canonical specification.
+    pub spec_hash: [u8; 32],
+    /// Names this request on this cluster in every signed message.
+    pub domain: [u8; 32],
+    pub log_head: [u8; 32],
+    /// Merkle mountain range over the log: `peaks[h]` stands for 2^h batches when bit h of `next_batch` is set.
+    pub peaks: [[u8; 32]; 32],
+    /// Wallets.
+    pub panel: [Address; 7],
+    pub terms: Terms,
+    pub id: u64,
+    /// For an accepted answer, before premium; base units.
+    pub price: u64,
+    /// For a record's validation, in all; base units.
+    pub validation_fee: u64,
+    /// Market time, like all times here.
+    pub deadline: i64,
+    pub posted_at: i64,
+    /// Until when work in hand may be settled; 0 while open.
+    pub grace_until: i64,
+    /// Wall time of the last batch: unstaking runs on it, and the evidence must outlive that.
+    pub last_settled_at: i64,
+    pub locked: u64,
+    pub paid_labelers: u64,
+    pub paid_validators: u64,
+    pub fees: u64,
+    pub fees_collected: u64,
+    pub refunded: u64,
+    /// Held for open disputes.
+    pub bonds: u64,
+    pub reserves: [Reserve; 5],
+    pub answers_accepted: u64,
+    pub answers_rejected: u64,
+    pub next_batch: u64,
+    /// First batch of the panel in office.
+    pub panel_from: u64,
+    /// Market time of the panel's drawing, or of its last batch.
+    pub panel_at: i64,
+    /// Slot whose hash draws the next panel; 0 when none is fixed.
+    pub seed_slot: u64,
+    /// Records wanted.
+    pub records: u32,
+    pub records_done: u32,
+    pub panel_round: u32,
+    pub overlap: u16,
+    pub mint_index: u8,
+    pub mode: u8,
+    pub kind: u8,
+    pub min_tier: u8,
+    pub state: u8,
+    pub panel_count: u8,
+    pub bump: u8,
+    pub vault_bump: u8,
+    pub reserved: [u8; 130],
+}
+
+impl Request {
+    /// Signatures that settle a batch.
+    pub fn quorum(&self) -> u32 {
+        let seats = self.panel_count as u32;
+        div_ceil(seats * self.terms.params.quorum_bps as u32, BPS as u32)
+    }
+
+    /// The highest premium any tier gets.
+    pub fn top_premium(&self) -> u16 {
+        let mut top = 0;
+        for premium in self.terms.premium_bps {
+            top = top.max(premium);
+        }
+        top
+    }
+
+    pub fn reserved_total(&self) -> u64 {
+        let mut total: u64 = 0;
+        for reserve in &self.reserves {
+            total = total.saturating_add(reserve.amount);
+        }
+        total
+    }
+
+    /// Frees what no dispute can reach any more.
+    pub fn release_reserves(&mut self, now: i64) {
+        for reserve in &mut self.reserves {
+            if reserve.until <= now {
+                *reserve = Reserve { until: 0, amount: 0 };
+            }
+        }
+    }
+
+    /// Holds `amount` at least one dispute window. Ends are rounded up to quarters of the window, so five buckets do.
+    pub fn reserve(&mut self, amount: u64, now: i64) -> Result<()> {
+        let window = self.terms.params.dispute_window;
+        if amount == 0 || window == 0 {
+            return Ok(());
+        }
+        let quarter = (window + 3) / 4;
+        let end = now + window;
+        let until = end + (quarter - end % quarter) % quarter;
+        let place = self
+            .reserves
+            .iter_mut()
+            .find(|reserve| reserve.until == until || reserve.amount == 0)
+            .ok_or(AssayError::InvariantBroken)?;
+        place.until = until;
+        place.amount = place.amount.checked_add(amount).ok_or(AssayError::Overflow)?;
+        Ok(())
+    }
+
+    /// What has left the escrow or is spoken for.
+    pub fn committed(&self) -> Option<u64> {
+        self.paid_labelers
+            .checked_add(self.paid_validators)?
+            .checked_add(self.fees)?
+            .checked_add(self.refunded)?
+            .checked_add(self.bonds)?
+            .checked_add(self.reserved_total())
+    }
+
+    /// What the buyer could have back now.
+    pub fn free(&self) -> Result<u64> {
+        let committed = self.committed().ok_or(AssayError::Overflow)?;
+        self.locked.checked_sub(committed).ok_or(AssayError::EscrowTooSmall.into())
+    }
+
+    /// What the vault must hold.
+    pub fn held(&self) -> Result<u64> {
+        let gone = self.paid_labelers + self.paid_validators + self.fees_collected + self.refunded;
+        self.locked.checked_sub(gone).ok_or(AssayError::InvariantBroken.into())
+    }
+
+    pub fn settling(&self, now: &Now) -> bool {
+        match self.state {
+            OPEN => true,
+            CLOSING => now.market < self.grace_until,
+            _ => false,
+        }
+    }
+
+    /// Open → closing: no new work; what is in hand may be settled for the grace period.
+    pub fn begin_closing(&mut self, now: &Now) -> Result<()> {
+        require!(self.state == OPEN, AssayError::NotOpen);
+        self.state = CLOSING;
+        self.grace_until = now.market + self.terms.params.grace;
+        self.invariant()
+    }
+
+    /// Appends a leaf to the log's mountain range. `next_batch` still counts the leaves before it.
+    pub fn append(&mut self, leaf: [u8; 32]) {
+        let mut node = leaf;
+        let mut height = 0;
+        while height < MAX_PEAKS - 1 && (self.next_batch >> height) & 1 == 1 {
+            node = hash_node(&self.peaks[height], &node);
+            self.peaks[height] = [0; 32];
+            height += 1;
+        }
+        self.peaks[height] = node;
+    }
+
+    pub fn invariant(&self) -> Result<()> {
+        self.free()?;
+        let good = self.fees_collected <= self.fees
+            && self.records_done <= self.records
+            && self.state <= CLOSED
+            && (self.state == OPEN || self.grace_until > 0)
+            && self.panel_count as usize <= MAX_PANEL;
+        require!(good, AssayError::InvariantBroken);
+        Ok(())
+    }
+}
