@@ -53,7 +53,7 @@ from assay.chain.base import (
 from assay.chain.events import decode_events
 from assay.chain.failures import error_json, failure, failure_text
 from assay.chain.keys import ensure_key
-from assay.chain.messages import Loaded, resolve, writable_keys
+from assay.chain.messages import Loaded, resolve, touched, writable_keys
 from assay.chain.program import Program, load_program
 from assay.chain.slots import SLOTS_PER_EPOCH, Slots
 from assay.chain.store import AccountRow, Record, Store
@@ -115,6 +115,7 @@ class EmbeddedChain:
         self._dirty: dict[Pubkey, None] = {}
         self._in_flight: dict[Pubkey, None] = {}
         self._wake = asyncio.Event()
+        self._indexing = asyncio.Lock()
         self._news = asyncio.Event()
         self._flushed = asyncio.Event()
         self._recent: deque[Record] = deque(maxlen=RECENT)
@@ -441,9 +442,29 @@ class EmbeddedChain:
         found: list[Record] = await self._read(lambda: self._store.after(after, limit=limit))
         return [record for record in found if record.seq <= self._durable_seq]
 
-    async def news(self) -> None:
-        """Returns when something has been written since the call."""
-        await self._news.wait()
+    def news_flag(self) -> asyncio.Event:
+        """Set as soon as something more has been written, or the chain is closed. Take it before reading `records`."""
+        return self._news
+
+    @property
+    def transaction_count(self) -> int:
+        """Number of the last transaction on disk."""
+        return self._durable_seq
+
+    async def place(self, signature: bytes) -> int | None:
+        """Number of the transaction of this signature."""
+        found = await self.record(signature)
+        return None if found is None else found.seq
+
+    async def mentioning(self, address: bytes, *, before: int | None, until: int | None, limit: int) -> list[Record]:
+        """Transactions that name `address`, newest first, with `until` < number < `before`."""
+        async with self._indexing:
+            done = int(await self._write(self._store.get, "indexed") or b"0")
+            while batch := await self.records(done):
+                done = batch[-1].seq
+                named = [(r.seq, [bytes(key) for key in touched(r)[0]]) for r in batch]
+                await self._write(lambda n=named, d=done: self._store.index_mentions(n, upto=d))
+        return await self._read(lambda: self._store.mentioning(address, before=before, until=until, limit=limit))  # type: ignore[no-any-return]
 
     async def events(self, *, after: Cursor | None = None, follow: bool = True) -> AsyncIterator[Event]:
         """See `Chain.events`."""

@@ -7,7 +7,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from solders.transaction_status import TransactionErrorFieldless, TransactionErrorInstructionError
+from solders.transaction_status import (
+    InstructionErrorBorshIO,
+    InstructionErrorCustom,
+    TransactionErrorFieldless,
+    TransactionErrorInstructionError,
+)
 
 from assay.chain.events import failing_program
 from assay.chain.program import Program
@@ -44,13 +49,21 @@ WORDS = {
 def error_json(error: Any) -> Any:
     """A solders transaction error in the form that the JSON-RPC gives: a name, or ``{name: details}``."""
     if isinstance(error, TransactionErrorInstructionError):
-        return {"InstructionError": json.loads(error.to_json())}
+        detail = error.err
+        reason: Any = _name(detail)
+        if isinstance(detail, InstructionErrorCustom):
+            reason = {"Custom": detail.code}
+        elif isinstance(detail, InstructionErrorBorshIO):
+            reason = "BorshIoError"
+        return {"InstructionError": [error.index, reason]}
     if isinstance(error, TransactionErrorFieldless):
-        return str(error).rsplit(".", 1)[-1]
-    name = type(error).__name__.removeprefix("TransactionError")
-    value = json.loads(error.to_json())
-    keys = {"InsufficientFundsForRent": "account_index", "ProgramExecutionTemporarilyRestricted": "account_index"}
-    return {name: {keys[name]: value} if name in keys and isinstance(value, int) else value}
+        return _name(error)
+    return {type(error).__name__.removeprefix("TransactionError"): json.loads(error.to_json())}
+
+
+def _name(value: Any) -> str:
+    """The variant's name: solders' enumerations print as ``Type.Variant``."""
+    return str(value).rsplit(".", 1)[-1]
 
 
 def failure_text(error: Any) -> str:

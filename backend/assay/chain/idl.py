@@ -287,6 +287,9 @@ def _structure(
         for name, field, pad in steps:
             if pad:
                 out += bytes(pad)
+            if name == "reserved" and isinstance(value, Mapping) and name not in value:
+                out += bytes(field.size or 0)  # zero until a later version gives it a meaning
+                continue
             field.encode(_value(value, name, path), out, f"{path}.{name}" if path else name)
         out += bytes(tail)
 

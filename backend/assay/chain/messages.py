@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 from solders.litesvm import LiteSVM
 from solders.message import MessageV0
 from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
+
+from assay.chain.store import Record
 
 TABLE_META = 56
 """Bytes before the addresses of a lookup table account (LOOKUP_TABLE_META_SIZE)."""
@@ -55,3 +58,10 @@ def writable_keys(message: Any, loaded: Loaded) -> list[Pubkey]:
     first = keys[: signers - header.num_readonly_signed_accounts]
     second = keys[signers : len(keys) - header.num_readonly_unsigned_accounts]
     return [*first, *second, *loaded.writable]
+
+
+def touched(record: Record) -> tuple[list[Pubkey], list[Pubkey]]:
+    """(all accounts that a stored transaction names, those it may write)."""
+    message = VersionedTransaction.from_bytes(record.raw).message
+    loaded = Loaded.parse(record.loaded)
+    return [*message.account_keys, *loaded.writable, *loaded.readonly], writable_keys(message, loaded)
