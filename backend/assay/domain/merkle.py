@@ -72,10 +72,7 @@ def next_head(head: bytes, batch_leaf: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Mountains:
-    """A Merkle mountain range: `peaks[h]` is the root of 2^h leaves when bit h of `count` is set, else 32 zero bytes.
-
-    A peak's position keeps its last value once its bit clears, as in the account; only set bits mean anything.
-    """
+    """A Merkle mountain range: `peaks[h]` is the root of 2^h leaves if bit h of `count` is set, else 32 zero bytes."""
 
     count: int = 0
     peaks: list[bytes] = field(default_factory=lambda: [ZERO] * MAX_PEAKS)
@@ -84,13 +81,10 @@ class Mountains:
         height = 0
         while self.count >> height & 1:
             leaf = node(self.peaks[height], leaf)
+            self.peaks[height] = ZERO
             height += 1
         self.peaks[height] = leaf
         self.count += 1
-
-    def matches(self, peaks: Sequence[bytes]) -> bool:
-        """Whether every peak that stands for leaves is equal."""
-        return all(self.peaks[h] == peaks[h] for h in range(MAX_PEAKS) if self.count >> h & 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,22 +33,23 @@ class NotEnoughValidators(AssayError):
 
 
 def neg_log2(u: int) -> int:
-    """⌊2^24 · −log2((u + 1) / 2^64)⌋ for 0 ≤ u < 2^64, up to the algorithm's own rounding, in integers only.
+    """−log2((u + 1) / 2^64) in 1/2^24 for 0 ≤ u < 2^64, by the program's steps (`neg_log2` in math.rs).
 
-    x = u + 1 is scaled to a mantissa in [1, 2) of 63 fraction bits; each squaring gives one more bit of its logarithm
-    (Knuth, TAOCP 1.2.2, exercise 25). The bits of log2 are cut off, so the negative is rounded up at the last bit.
+    24 squarings of the mantissa in fixed point, each keeping 31 fraction bits and giving one more bit of the
+    logarithm (Knuth, TAOCP 1.2.2, exercise 25).
     """
-    x = u + 1
-    whole = x.bit_length() - 1
-    mantissa = (x << 63) >> whole
-    fraction = 0
+    value = u + 1
+    if value >> 64:
+        return 0
+    exponent = value.bit_length() - 1
+    mantissa = value << 63 - exponent >> 32  # 1.0 to 2.0
+    log = exponent
     for _ in range(LOG_BITS):
-        mantissa = mantissa * mantissa >> 63
-        fraction <<= 1
-        if mantissa >> 64:
-            mantissa >>= 1
-            fraction |= 1
-    return (64 << LOG_BITS) - ((whole << LOG_BITS) | fraction)
+        square = mantissa * mantissa
+        bit = square >> 63
+        log = log << 1 | bit
+        mantissa = square >> 31 + bit
+    return (64 << LOG_BITS) - log
 
 
 def weight(stake: int, min_stake: int) -> int:
