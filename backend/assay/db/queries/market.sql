@@ -1,0 +1,118 @@
+-- Requests, items and the projections of the chain.
+
+-- participant_upsert
+insert into participants (wallet, role, stake, unstaking, owed, counters) values ($1, $2, $3, $4, $5::bigint[], $6)
+on conflict (wallet) do update set role = excluded.role, stake = excluded.stake, unstaking = excluded.unstaking,
+    owed = excluded.owed, counters = excluded.counters, updated_at = now()
+
+-- item_insert
+insert into items (cid, media_type, size, width, height, phash, uploaded_by) values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (cid) do nothing
+
+-- items_known
+select cid, media_type, size, width, height from items where cid = any($1::text[])
+
+-- item_by_cid
+select cid, media_type, size, width, height from items where cid = $1
+
+-- request_insert
+insert into requests (address, buyer, id, title, spec, spec_text, spec_hash, spec_cid, mode, kind, min_tier, mint_index,
+    overlap, price, validation_fee, budget, records, deadline, assignment, lease_seconds, gold)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+on conflict do nothing
+
+-- request_info
+select address, buyer, id, title, spec, spec_hash, spec_cid, mode, kind, min_tier, mint_index, overlap, price, validation_fee,
+       budget, records, deadline, state, assignment, lease_seconds, domain, posted_signature, created_at, posted_at, closed_at
+from requests where address = $1
+
+-- request_spec
+select spec_text from requests where address = $1
+
+-- request_lock
+select address, state, gold, domain from requests where address = $1 for update
+
+-- request_open
+update requests set state = 'open', domain = $2, posted_signature = $3, posted_at = now(), price = $4, validation_fee = $5,
+    budget = $6, deadline = $7
+where address = $1 and state = 'draft'
+
+-- request_state
+update requests set state = $2, closed_at = case when $2 = 'closed' then coalesce(closed_at, now()) end
+where address = $1 and state <> 'draft'
+  and array_position(array['open', 'closing', 'closed'], $2) > array_position(array['open', 'closing', 'closed'], state)
+
+-- request_budget
+update requests set budget = $2 where address = $1
+
+-- requests_with_room
+select address from requests r
+where state = 'open' and exists (
+    select 1 from tasks t where t.request = r.address and t.state = 'open' and t.answers_taken < t.answers_wanted)
+
+-- requests_list
+-- $1 state or null, $2 buyer or null, $3 created before, $4 at most. Drafts are shown to their buyer only.
+select address, buyer, id, title, mode, kind, min_tier, mint_index, overlap, price, validation_fee, records, deadline, state,
+       assignment, created_at, posted_at
+from requests
+where ($1::text is null or state = $1) and ($2::bytea is null or buyer = $2) and (state <> 'draft' or buyer = $2)
+  and created_at < $3
+order by created_at desc, address limit $4
+
+-- request_progress
+select (select count(*) from tasks t where t.request = $1) as tasks,
+       (select count(*) from tasks t where t.request = $1 and t.state = 'done') as tasks_done,
+       (select count(*) from leases l where l.request = $1 and l.expires_at > now()) as leases,
+       count(*) as answers,
+       count(*) filter (where state in ('submitted', 'judging')) as undecided,
+       count(*) filter (where verdict) as accepted,
+       count(*) filter (where not verdict) as rejected,
+       count(*) filter (where state = 'settled') as settled,
+       coalesce(sum(paid), 0)::bigint as paid
+from answers a where a.request = $1
+
+-- earnings_settled
+-- By mint: what was paid, and what is known to be earned but not paid yet.
+select r.mint_index, coalesce(sum(p.amount), 0)::bigint as amount, count(*) as payments
+from payments p join requests r on r.address = p.request
+where p.wallet = $1 group by r.mint_index order by r.mint_index
+
+-- earnings_pending
+select r.mint_index,
+       count(*) filter (where a.state in ('submitted', 'judging')) as undecided,
+       count(*) filter (where a.state = 'judged' and a.verdict) as accepted,
+       coalesce(sum(r.price) filter (where a.state in ('submitted', 'judging')), 0)::bigint as possible,
+       coalesce(sum(r.price) filter (where a.state = 'judged' and a.verdict), 0)::bigint as due
+from answers a join requests r on r.address = a.request
+where a.labeler = $1 and a.state <> 'settled' group by r.mint_index order by r.mint_index
+
+-- payments_of
+select p.request, p.batch, p.role, p.amount, p.owed, p.signature, p.slot, p.paid_at, r.mint_index
+from payments p join requests r on r.address = p.request
+where p.wallet = $1 and p.paid_at < $2 order by p.paid_at desc limit $3
+
+-- answer_counts
+select count(*) as answers, count(*) filter (where verdict) as accepted, count(*) filter (where not verdict) as rejected
+from answers where labeler = $1
+
+-- dataset_records
+select id, index, item, media_type, state, label, label_hash, confidence, batch, is_gold from tasks
+where request = $1 and index >= $2 order by index limit $3
+
+-- dataset_answers
+select id, task, labeler, content, content_hash, cid, signature, verdict, confidence, evidence, round, state, batch, paid,
+       submitted_at, decided_at
+from answers where task = any($1::bytea[]) order by task, id
+
+-- dataset_votes
+select v.answer, v.round, v.voter, v.vote, v.salt, v.commitment, v.signature from votes v
+where v.answer = any($1::bytea[]) and v.vote is not null order by v.answer, v.round, v.voter
+
+-- dataset_batches
+select batch, root, digest, signature, slot from batches where request = $1 and state = 'settled' and batch = any($2::bigint[])
+
+-- dataset_batch_answers
+select id, task, labeler, verdict, confidence, evidence, batch from answers where request = $1 and batch = any($2::bigint[])
+
+-- dataset_batch_records
+select id, label_hash, confidence, batch from tasks where request = $1 and batch = any($2::bigint[])
