@@ -48,6 +48,7 @@ class InstructionSpec:
     accounts: tuple[Mapping[str, Any], ...]
     args: Layout
     arg_names: tuple[str, ...]
+    arg_specs: tuple[Mapping[str, Any], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -414,6 +415,10 @@ class Codec:
             self._layouts[key] = self._defined(self._types[name], aligned=aligned)
         return self._layouts[key]
 
+    def compile(self, spec: Spec) -> Layout:
+        """The Borsh layout of a type as the IDL writes it, such as ``"u64"`` or ``{"array": ["u8", 32]}``."""
+        return self._compile(spec, aligned=False)
+
     def _class(self, name: str, fields: Sequence[str]) -> type[Any]:
         if name not in self.classes:
             safe = [field + "_" if keyword.iskeyword(field) else field for field in fields]
@@ -425,7 +430,12 @@ class Codec:
         fields = [(arg["name"], self._compile(arg["type"], aligned=False)) for arg in entry["args"]]
         args = _structure(lambda *v: dict(zip(names, v, strict=True)), fields, aligned=False, packed=False)
         return InstructionSpec(
-            entry["name"], bytes(entry["discriminator"]), tuple(_flat(entry["accounts"])), args, names
+            entry["name"],
+            bytes(entry["discriminator"]),
+            tuple(_flat(entry["accounts"])),
+            args,
+            names,
+            tuple(entry["args"]),
         )
 
     def _defined(self, entry: Mapping[str, Any], *, aligned: bool) -> Layout:

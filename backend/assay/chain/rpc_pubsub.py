@@ -19,7 +19,7 @@ from assay.chain.rpc_methods import Methods
 from assay.chain.rpc_params import Params, address
 from assay.chain.rpc_views import RpcFault, error_of, invalid, signature_text
 from assay.chain.store import Record
-from assay.errors import AssayError
+from assay.errors import AssayError, ChainUnavailable
 
 KINDS = ("account", "program", "logs", "signature", "slot", "root")
 BACKLOG = 10_000
@@ -193,7 +193,10 @@ class PubSub:
     async def _pump(self) -> None:
         while True:
             news = self._chain.news_flag()
-            records = await self._chain.records(self._seq)
+            try:
+                records = await self._chain.records(self._seq)
+            except ChainUnavailable:  # closed under us: there is nothing left to tell
+                return
             if not records:
                 await news.wait()
                 continue
@@ -249,7 +252,10 @@ class PubSub:
             await asyncio.sleep(self._chain.slot_ms / 1000)
             if not self._by_kind["slot"] and not self._by_kind["root"]:
                 continue
-            slot = await self._chain.slot()
+            try:
+                slot = await self._chain.slot()
+            except ChainUnavailable:
+                return
             if slot == last:
                 continue
             last = slot

@@ -1,0 +1,123 @@
+"""Instructions of the program. `build` fills in what the IDL says (discriminator, fixed addresses, PDAs); the builders
+after it are one a kind of instruction, with what a caller knows as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from solders.instruction import AccountMeta, Instruction
+from solders.pubkey import Pubkey
+
+from assay.chain.addresses import Addresses, find
+from assay.chain.idl import Codec
+from assay.chain.program import Program
+from assay.errors import FieldError
+
+
+def _seed(
+    seed: Mapping[str, Any],
+    *,
+    codec: Codec,
+    accounts: Mapping[str, Pubkey],
+    args: Mapping[str, Any],
+    types: Mapping[str, Any],
+) -> bytes | None:
+    """Bytes of one seed, or None if it needs something that is not given."""
+    if seed["kind"] == "const":
+        return bytes(seed["value"])
+    path = seed["path"]
+    if seed["kind"] == "account":
+        return bytes(accounts[path]) if path in accounts else None
+    if seed["kind"] == "arg" and path in args and path in types:
+        out = bytearray()
+        codec.compile(types[path]).encode(args[path], out, path)
+        return bytes(out)
+    return None
+
+
+def build(
+    program: Program,
+    name: str,
+    *,
+    accounts: Mapping[str, Pubkey | None],
+    args: Mapping[str, Any] | None = None,
+    remaining: Sequence[AccountMeta] = (),
+) -> Instruction:
+    """An instruction by its name in the IDL.
+
+    Accounts that the IDL gives an address or derivable seeds need not be in `accounts`; an optional one that is None
+    stands as the program's own address, as Anchor has it. Raises `FieldError` naming what is missing or unknown.
+    """
+    codec, args = program.codec, args or {}
+    data = codec.encode_instruction(name, args)
+    spec = codec.instructions[name]
+    names = {entry["name"] for entry in spec.accounts}
+    unknown = next((key for key in accounts if key not in names), None)
+    if unknown is not None:
+        raise FieldError(unknown, f"is no account of {name}", hint=", ".join(sorted(names)))
+    types = {arg["name"]: arg["type"] for arg in spec.arg_specs}
+    known = {key: value for key, value in accounts.items() if value is not None}
+    for entry in spec.accounts:
+        if entry["name"] not in accounts and entry.get("address"):
+            known[entry["name"]] = Pubkey.from_string(entry["address"])
+    pending = [entry for entry in spec.accounts if entry["name"] not in accounts and entry.get("pda")]
+    while pending:
+        solved = []
+        for entry in pending:
+            parts = [_seed(seed, codec=codec, accounts=known, args=args, types=types) for seed in entry["pda"]["seeds"]]
+            ready = [part for part in parts if part is not None]
+            if len(ready) == len(parts) and "program" not in entry["pda"]:
+                known[entry["name"]] = find(program.id, *ready)[0]
+                solved.append(entry)
+        if not solved:
+            break
+        pending = [entry for entry in pending if entry not in solved]
+    metas = []
+    for entry in spec.accounts:
+        key = known.get(entry["name"])
+        writable, signer = bool(entry.get("writable")), bool(entry.get("signer"))
+        if key is None:
+            if not entry.get("optional"):
+                raise FieldError(entry["name"], f"is an account that {name} needs")
+            key, writable, signer = program.id, False, False
+        metas.append(AccountMeta(key, signer, writable))
+    return Instruction(program.id, data, [*metas, *remaining])
+
+
+class Instructions:
+    """Builders for one deployment of the program: `Instructions(program).register(...)`."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.addresses = Addresses(program.id)
+
+    def build(
+        self,
+        name: str,
+        *,
+        accounts: Mapping[str, Pubkey | None],
+        args: Mapping[str, Any] | None = None,
+        remaining: Sequence[AccountMeta] = (),
+    ) -> Instruction:
+        """See `build`."""
+        return build(self.program, name, accounts=accounts, args=args, remaining=remaining)
+
+    def initialize_market(
+        self, *, authority: Pubkey, mint: Pubkey, token_program: Pubkey, params: Mapping[str, Any]
+    ) -> Instruction:
+        """Creates the market. `authority` (the program's upgrade authority) signs and pays the rent."""
+        return self.build(
+            "initialize_market",
+            accounts={
+                "authority": authority,
+                "program_data": self.addresses.program_data,
+                "mint": mint,
+                "token_program": token_program,
+            },
+            args={"params": params},
+        )
+
+    def register(self, *, payer: Pubkey, wallet: Pubkey, role: int) -> Instruction:
+        """Registers `wallet` (signs) in a role: 1 buyer, 2 labeler, 3 validator."""
+        return self.build("register", accounts={"payer": payer, "wallet": wallet}, args={"role": role})
