@@ -7,11 +7,10 @@ equivocation, which is slashed), and the answers it has seen settled (none is pa
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS votes (
@@ -112,6 +111,11 @@ class State:
         """The panel of a round, if this worker saw it on chain."""
         row = self._db.execute("SELECT members FROM panels WHERE domain = ? AND round = ?", (domain, round)).fetchone()
         return None if row is None else tuple(row[0][i : i + 32] for i in range(0, len(row[0]), 32))
+
+    def panels(self, domain: bytes) -> list[tuple[bytes, ...]]:
+        """All panels of a request that this worker saw on chain."""
+        rows = self._db.execute("SELECT members FROM panels WHERE domain = ? ORDER BY round DESC", (domain,)).fetchall()
+        return [tuple(row[0][i : i + 32] for i in range(0, len(row[0]), 32)) for row in rows]
 
     def signed(self, domain: bytes, *, batch: int, round: int) -> bytes | None:
         """The digest that was signed under this number and round, if any."""

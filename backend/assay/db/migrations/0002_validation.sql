@@ -1,7 +1,7 @@
 -- From answer to payment: review rounds and their votes, settlement proposals and their signatures, the indexer's cursor.
 
 -- What an answer's entry in the batch tree says beyond its verdict; a record's entry stands in one batch of its own.
-alter table answers add column evidence key32, add column round smallint;
+alter table answers add column evidence key32, add column round smallint, add column settled_at timestamptz;
 alter table tasks add column decided_at timestamptz, add column batch bigint;
 create index tasks_unsettled on tasks (request) where decided_at is not null and batch is null;
 
@@ -56,6 +56,8 @@ create table batches (
     proposed_at   timestamptz not null default clock_timestamp(),
     submitted_at  timestamptz,
     settled_at    timestamptz,
+    panel_round   bigint,                           -- of the panel whose signatures settled it
+    signers       bytea[],                          -- in the order of the Ed25519 instruction
     signature     text,                             -- of the transaction that settled it
     slot          bigint,
     compute_units bigint,

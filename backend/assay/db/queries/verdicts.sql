@@ -1,28 +1,114 @@
--- Verdicts by agreement.
-
--- agreement_ready
--- Tasks that have all their answers, or can get no more since their request is closing and nobody holds a lease.
-select t.id, t.request, t.index, t.item, t.is_gold, t.gold, q.spec, q.state as request_state
-from tasks t join requests q on q.address = t.request
-where q.mode = 0 and q.state in ('open', 'closing') and t.state <> 'done' and t.decided_at is null and t.answers_done > 0
-  and (t.answers_done >= t.answers_wanted
-       or (q.state = 'closing' and not exists (select 1 from leases l where l.task = t.id and l.expires_at > now())))
-limit $1
-for update of t skip locked
+-- Verdicts and their settlement.
 
 -- answers_of_tasks
 select id, request, task, labeler, content, content_hash, signature, submitted_at, state, verdict, confidence, evidence, round,
        decided_at, batch
 from answers where task = any($1::bytea[]) order by task, id
 
--- verdicts_agreement
-update answers a
-set state = 'judged', verdict = u.verdict, confidence = u.confidence, evidence = u.evidence, decided_at = u.decided_at
-from unnest($1::bytea[], $2::bool[], $3::int[], $4::bytea[], $5::timestamptz[]) as u (id, verdict, confidence, evidence, decided_at)
-where a.id = u.id and a.state in ('submitted', 'judging')
-
 -- tasks_decide
 update tasks t
 set state = 'done', label = u.label, label_hash = u.label_hash, confidence = u.confidence, decided_at = u.decided_at
 from unnest($1::bytea[], $2::jsonb[], $3::bytea[], $4::int[], $5::timestamptz[]) as u (id, label, label_hash, confidence, decided_at)
 where t.id = u.id and t.decided_at is null
+
+-- request_for_settlement
+select address, buyer, mode, state, spec, domain, price, validation_fee, mint_index, overlap, gold from requests where address = $1
+
+-- requests_unsettled
+-- Requests with something to settle: an open proposal, or verdicts that stand or are due.
+select distinct r.address, r.mode from requests r
+where r.state in ('open', 'closing') and r.domain is not null and (
+    exists (select 1 from batches b where b.request = r.address and b.state = 'proposed')
+    or exists (select 1 from answers a where a.request = r.address and a.state in ('submitted', 'judging', 'judged') and a.batch is null))
+
+-- tasks_due
+-- Tasks of a request by agreement whose verdicts can be settled: they have all their answers, or can get no more since
+-- the request is closing and nobody holds a lease, or were decided before and have answers left to settle.
+select t.id, t.index, t.item, t.is_gold, t.gold, t.decided_at,
+       coalesce(t.decided_at, (select max(a.submitted_at) from answers a where a.task = t.id)) as due_at
+from tasks t
+where t.request = $1 and t.batch is null and t.answers_done > 0
+  and (t.answers_done >= t.answers_wanted or t.decided_at is not null
+       or ($3 and not exists (select 1 from leases l where l.task = t.id and l.expires_at > now())))
+order by due_at
+limit $2
+
+-- answers_due
+-- Answers of a request by review whose verdicts stand and are not settled.
+select a.id, a.task, a.labeler, a.content, a.signature, a.round, a.verdict, a.decided_at as due_at,
+       t.index, t.item, t.is_gold, t.gold
+from answers a join tasks t on t.id = a.task
+where a.request = $1 and a.state = 'judged' and a.batch is null
+order by a.decided_at
+limit $2
+
+-- due_since
+-- When the oldest verdict that waits for settlement stood, and how many answers wait.
+select min(due_at) as since, count(*) as waiting from (
+    select coalesce(t.decided_at, (select max(a.submitted_at) from answers a where a.task = t.id)) as due_at
+    from tasks t
+    where t.request = $1 and $2 = 0 and t.batch is null and t.answers_done > 0
+      and (t.answers_done >= t.answers_wanted or t.decided_at is not null
+           or ($3 and not exists (select 1 from leases l where l.task = t.id and l.expires_at > now())))
+    union all
+    select a.decided_at from answers a where a.request = $1 and $2 = 1 and a.state = 'judged' and a.batch is null
+) due
+
+-- answers_batched
+-- $1 ids, $2 verdicts, $3 confidences, $4 evidence, $5 decided at, $6 batch
+update answers a
+set state = 'judged', verdict = u.verdict, confidence = u.confidence, evidence = u.evidence,
+    decided_at = coalesce(a.decided_at, u.decided_at), batch = $6
+from unnest($1::bytea[], $2::bool[], $3::int[], $4::bytea[], $5::timestamptz[]) as u (id, verdict, confidence, evidence, decided_at)
+where a.id = u.id and a.batch is null and a.state in ('submitted', 'judging', 'judged')
+
+-- records_batched
+update tasks set batch = $2 where id = any($1::bytea[]) and batch is null
+
+-- batch_insert
+insert into batches (request, batch, root, digest, records, judged, answers, votes, participants, tallies, body)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+
+-- batch_open
+select * from batches where request = $1 and state = 'proposed'
+
+-- batch_by_number
+select * from batches where request = $1 and batch = $2
+
+-- batches_settled
+select * from batches where request = $1 and state = 'settled' and batch >= $2 order by batch limit $3
+
+-- proposals_open
+-- Open proposals of the requests $1.
+select b.*, q.domain from batches b join requests q on q.address = b.request where b.state = 'proposed' and q.state in ('open', 'closing')
+
+-- batch_signature
+-- The first signature of a validator stands; a refusal gives way to a signature.
+insert into batch_signatures (request, batch, panel_round, validator, signature, refusal, detail)
+values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (request, batch, panel_round, validator) do update
+set signature = excluded.signature, refusal = excluded.refusal, detail = excluded.detail, received_at = clock_timestamp()
+where batch_signatures.signature is null
+
+-- batch_signatures_of
+select validator, signature, refusal, detail from batch_signatures
+where request = $1 and batch = $2 and panel_round = $3 order by received_at
+
+-- batch_submitted
+update batches set submitted_at = clock_timestamp() where request = $1 and batch = $2 and submitted_at is null
+
+-- batch_settled
+update batches set state = 'settled', settled_at = clock_timestamp(), panel_round = $3, signature = $4, slot = $5, compute_units = $6,
+       signers = $7
+where request = $1 and batch = $2 and state = 'proposed'
+
+-- answers_settled
+update answers a set state = 'settled', paid = u.paid, settled_at = clock_timestamp()
+from unnest($3::bytea[], $4::bigint[]) as u (id, paid)
+where a.id = u.id and a.request = $1 and a.batch = $2 and a.state = 'judged'
+
+-- payments_insert
+insert into payments (request, batch, wallet, role, amount, owed, signature, slot)
+select $1, $2, u.wallet, u.role, u.amount, u.owed, $3, $4
+from unnest($5::bytea[], $6::int[], $7::bigint[], $8::bool[]) as u (wallet, role, amount, owed)
+on conflict do nothing

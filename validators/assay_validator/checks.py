@@ -1,0 +1,203 @@
+"""What a worker checks before it signs or reveals anything. Every check ends in `Refused` with a code and the reason.
+
+The chain says what the request is: domain, specification's hash, mode, buyer, panel, batch number. The evidence must
+then lead, by its own signatures alone, to exactly the root, tallies and digest that were proposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from assay.domain import batch as batches
+from assay.domain import messages, votelog
+from assay.domain.spec import Spec
+from assay.domain.work import Task
+from assay.errors import AssayError, FieldError
+from assay_validator.state import Refused, State
+
+AHEAD = 0
+"""Batches beyond the chain's next one that may be signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnChain:
+    """A request as this worker read it from the chain. Wallets, hashes and domain are raw bytes."""
+
+    address: bytes
+    buyer: bytes
+    domain: bytes
+    spec_hash: bytes
+    mode: int
+    state: int
+    next_batch: int
+    records: int
+    records_done: int
+    panel: tuple[bytes, ...]
+    panel_round: int
+
+    @classmethod
+    def of(cls, address: bytes, account: Any) -> OnChain:
+        """From the decoded `Request` account."""
+        return cls(
+            address=address,
+            buyer=bytes(account.buyer),
+            domain=bytes(account.domain),
+            spec_hash=bytes(account.spec_hash),
+            mode=account.mode,
+            state=account.state,
+            next_batch=account.next_batch,
+            records=account.records,
+            records_done=account.records_done,
+            panel=tuple(bytes(member) for member in account.panel[: account.panel_count]),
+            panel_round=account.panel_round,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Signable:
+    """A proposal that was found right: what is to be signed, and what it settles."""
+
+    message: bytes
+    digest: bytes
+    answers: tuple[bytes, ...]
+    records: tuple[bytes, ...]
+
+
+def _refuse(condition: bool, code: str, detail: str) -> None:
+    if condition:
+        raise Refused(code, detail)
+
+
+def panel(request: OnChain, *, voter: bytes, panel_round: int, members: Sequence[bytes], state: State) -> None:
+    """The panel that was named is the one on chain (or was, when this worker saw it), and `voter` is on it."""
+    known = request.panel if panel_round == request.panel_round else state.panel(request.domain, round=panel_round)
+    _refuse(known is None, "unknown_panel", f"panel {panel_round} was never seen on chain; it has {request.panel_round}")
+    _refuse(tuple(members) != known, "wrong_panel", f"panel {panel_round} is another one on chain")
+    _refuse(voter not in members, "not_on_panel", "this validator is not on the panel")
+
+
+def proposal(
+    message: dict[str, Any],
+    *,
+    request: OnChain,
+    spec: Spec,
+    signer: bytes,
+    state: State,
+    participant: Callable[[bytes], bytes],
+) -> Signable:
+    """Recomputes a proposal from its evidence. Raises `Refused` naming the first thing that is not right."""
+    try:
+        return _proposal(message, request, spec, signer, state, participant)
+    except Refused:
+        raise
+    except FieldError as error:
+        raise Refused("bad_evidence", str(error)) from error
+    except AssayError as error:
+        raise Refused(error.code, str(error)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refused("malformed", f"{type(error).__name__}: {error}") from error
+
+
+def _proposal(
+    message: dict[str, Any],
+    request: OnChain,
+    spec: Spec,
+    signer: bytes,
+    state: State,
+    participant: Callable[[bytes], bytes],
+) -> Signable:
+    number, panel_round = message["batch"], message["panel_round"]
+    _refuse(request.state == 2, "request_closed", "the request is closed")
+    _refuse(panel_round != request.panel_round, "wrong_panel", f"the panel's round is {request.panel_round}")
+    _refuse(signer not in request.panel, "not_on_panel", "this validator is not on the panel")
+    _refuse(
+        not request.next_batch <= number <= request.next_batch + AHEAD,
+        "wrong_batch",
+        f"the chain's next batch is {request.next_batch}, not {number}",
+    )
+    _refuse(spec.hash != request.spec_hash, "wrong_specification", "it is not what the chain has the hash of")
+    tasks = votelog.decode_tasks(message["tasks"])
+    batches.verify(spec, domain=request.domain, tasks=tasks, buyer=request.buyer)
+    _complete(spec, tasks, closing=request.state == 1)
+    _panels(tasks, request, state)
+    found = batches.assemble(spec, domain=request.domain, tasks=tasks)
+    _refuse(found.root.hex() != message["root"], "wrong_root", f"the entries' root is {found.root.hex()}")
+    counts = (len(found.records), found.judged, len(found.answers), found.votes)
+    claimed = tuple(message[name] for name in ("records", "judged", "answers", "votes"))
+    _refuse(counts != claimed, "wrong_counts", f"records, judged, answers, votes are {counts}, not {claimed}")
+    tallies = [{"wallet": messages.b58(one.wallet), "tally": one.pack().hex()} for one in found.tallies]
+    _refuse(tallies != message["tallies"], "wrong_tallies", "the tallies do not follow from the evidence")
+    digest = found.digest(participant)
+    _refuse(digest.hex() != message["digest"], "wrong_digest", f"the digest is {digest.hex()}")
+    _refuse(
+        request.records_done + len(found.records) > request.records,
+        "too_many_records",
+        f"{request.records_done} of {request.records} records are done, the batch has {len(found.records)}",
+    )
+    return Signable(
+        message=messages.batch(domain=request.domain, batch=number, panel_round=panel_round, digest=digest),
+        digest=digest,
+        answers=tuple(entry.answer for entry in found.answers),
+        records=tuple(record.entry.task for record in found.records),
+    )
+
+
+def _complete(spec: Spec, tasks: Sequence[Task], *, closing: bool) -> None:
+    """In agreement a verdict rests on all answers: leaving some out would let the settler choose the label."""
+    if spec.mode != "agreement" or closing:
+        return
+    for task in tasks:
+        overlap = spec.items[task.index].overlap
+        _refuse(
+            len(task.answers) < overlap,
+            "answers_missing",
+            f"task {task.index} has {len(task.answers)} answers of {overlap}, and the request is open",
+        )
+
+
+def _panels(tasks: Sequence[Task], request: OnChain, state: State) -> None:
+    """Every voter was on a panel of this request that the chain showed."""
+    for task in tasks:
+        for answer in task.answers:
+            rounds = {vote.round for vote in answer.votes}
+            _refuse(len(rounds) > 1, "mixed_rounds", "an answer's votes are of different rounds")
+            voters = {vote.voter for vote in answer.votes}
+            seen = (request.panel, *state.panels(request.domain))
+            _refuse(
+                bool(voters) and not any(voters <= set(members) for members in seen),
+                "not_on_panel",
+                f"the voters of an answer to task {task.index} were never a panel of this request",
+            )
+
+
+def openings(
+    message: dict[str, Any], *, voter: bytes, domain: bytes, commitment: bytes, now: datetime
+) -> None:
+    """The commits are closed, one's own stands among them as it was sent, and all are signed by their voters.
+
+    Raises `Refused`: a vote is revealed only once nobody can commit any more.
+    """
+    try:
+        answer, round = bytes.fromhex(message["answer"]), message["round"]
+        members = [messages.unb58(member, field="panel") for member in message["panel"]]
+        found: dict[bytes, bytes] = {}
+        for one in message["commits"]:
+            wallet, said = messages.unb58(one["voter"], field="voter"), bytes.fromhex(one["commitment"])
+            _refuse(wallet not in members, "not_on_panel", f"{one['voter']} committed without being on the panel")
+            signed = messages.commit(domain=domain, answer=answer, round=round, voter=wallet, commitment=said)
+            valid = messages.verified(bytes.fromhex(one["signature"]), key=wallet, message=signed)
+            _refuse(not valid, "bad_signature", f"the commitment of {one['voter']} is not signed by it")
+            _refuse(wallet in found, "twice", f"{one['voter']} committed twice")
+            found[wallet] = said
+        until = message["commit_until"]
+    except (FieldError, KeyError, TypeError, ValueError) as error:
+        raise Refused("malformed", f"{type(error).__name__}: {error}") from error
+    _refuse(found.get(voter) != commitment, "commitment_missing", "our own commitment does not stand there as it was sent")
+    _refuse(
+        len(found) < len(members) and now.timestamp() < until,
+        "commits_open",
+        f"{len(found)} of {len(members)} have committed and the time to commit is not over",
+    )
