@@ -1,7 +1,7 @@
 //! Signatures that the Ed25519 program has verified in the instruction right before this one.
 
 use anchor_lang::prelude::*;
-use anchor_lang::{address, AnchorAccount};
+use anchor_lang::address;
 
 use crate::error::AssayError;
 

@@ -38,6 +38,8 @@ pub struct Dispute {
     pub settled_at: i64,
     /// Market time.
     pub opened_at: i64,
+    /// Market time from which the account may go: its answer cannot be disputed any more.
+    pub closable_at: i64,
     /// Market time.
     pub panel_at: i64,
     /// Slot whose hash draws the next panel; 0 when none is fixed.
