@@ -233,3 +233,14 @@ def check_size(raw: bytes) -> bytes:
             hint="fewer instructions or accounts, or address lookup tables",
         )
     return raw
+
+
+def parse_transaction(raw: bytes) -> VersionedTransaction:
+    """A signed transaction of the wire. Raises `TransactionFailed` if it is too large or malformed."""
+    check_size(raw)
+    try:
+        transaction = VersionedTransaction.from_bytes(raw)
+        transaction.sanitize()
+    except Exception as error:  # solders raises bincode's and sanitize's own types
+        raise TransactionFailed(f"the bytes are no transaction: {error}", code="transaction_malformed") from error
+    return transaction

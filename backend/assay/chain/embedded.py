@@ -13,7 +13,6 @@ import asyncio
 import hashlib
 import json
 import os
-import struct
 import time
 from array import array
 from collections import deque
@@ -49,9 +48,11 @@ from assay.chain.base import (
     Simulation,
     check_size,
     compile_transaction,
+    parse_transaction,
 )
 from assay.chain.events import decode_events
 from assay.chain.failures import error_json, failure, failure_text
+from assay.chain.instructions import unit_limit
 from assay.chain.keys import ensure_key
 from assay.chain.messages import Loaded, resolve, touched, writable_keys
 from assay.chain.program import Program, load_program
@@ -567,7 +568,7 @@ class EmbeddedChain:
         move = transfer(TransferParams(from_pubkey=self.faucet.pubkey(), to_pubkey=address, lamports=lamports))
         # two alike within a slot would have one signature: a number in a budget instruction tells them apart
         self._airdrops = getattr(self, "_airdrops", 0) + 1
-        price = Instruction(BUDGET, struct.pack("<BI", 2, 100_000 + self._airdrops % 1_000_000), [])
+        price = unit_limit(100_000 + self._airdrops % 1_000_000)
         return (await self.send([price, move], payer=self.faucet)).signature
 
     async def minimum_rent(self, size: int) -> int:
@@ -579,20 +580,6 @@ class EmbeddedChain:
         """See `Chain.genesis_hash`."""
         self._check_open()
         return self._genesis
-
-
-BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
-
-
-def parse_transaction(raw: bytes) -> VersionedTransaction:
-    """A signed transaction of the wire. Raises `TransactionFailed` if it is too large or malformed."""
-    check_size(raw)
-    try:
-        transaction = VersionedTransaction.from_bytes(raw)
-        transaction.sanitize()
-    except Exception as error:  # solders raises bincode's and sanitize's own types
-        raise TransactionFailed(f"the bytes are no transaction: {error}", code="transaction_malformed") from error
-    return transaction
 
 
 def _row(address: Pubkey, account: Account) -> AccountRow:

@@ -3,6 +3,7 @@ after it are one a kind of instruction, with what a caller knows as arguments.""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,18 @@ from assay.chain.addresses import Addresses, find
 from assay.chain.idl import Codec
 from assay.chain.program import Program
 from assay.errors import FieldError
+
+BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
+
+
+def unit_limit(units: int) -> Instruction:
+    """Lets a transaction use up to `units` compute units (default: 200,000 an instruction; at most 1,400,000)."""
+    return Instruction(BUDGET, struct.pack("<BI", 2, units), [])
+
+
+def unit_price(micro_lamports: int) -> Instruction:
+    """Offers a fee for priority, in micro-lamports a compute unit."""
+    return Instruction(BUDGET, struct.pack("<BQ", 3, micro_lamports), [])
 
 
 def _seed(

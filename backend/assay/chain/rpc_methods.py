@@ -11,9 +11,8 @@ from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from assay.chain import tokens
-from assay.chain.base import MAX_AGE
-from assay.chain.embedded import EmbeddedChain, parse_transaction
-from assay.chain.events import failing_program
+from assay.chain.base import MAX_AGE, parse_transaction
+from assay.chain.embedded import EmbeddedChain
 from assay.chain.rpc_params import Params, address, blockhash, integer, signature, wire
 from assay.chain.rpc_views import (
     RpcFault,
@@ -279,10 +278,12 @@ class Methods:
             return
         if error == "SignatureFailure":
             raise RpcFault(-32003, "Transaction signature verification failure")
-        where = failing_program(logs)
-        words = {"BlockhashNotFound": "Blockhash not found"}.get(
-            str(error), f"{error}{f' in {where}' if where else ''}"
-        )
+        words = "Blockhash not found" if error == "BlockhashNotFound" else str(error)
+        if isinstance(error, dict) and "InstructionError" in error:
+            index, detail = error["InstructionError"]
+            number = detail.get("Custom") if isinstance(detail, dict) else None
+            reason = detail if number is None else f"custom program error: {number:#x}"
+            words = f"Error processing Instruction {index}: {reason}"
         data = {
             "accounts": None,
             "err": error,
