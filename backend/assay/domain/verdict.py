@@ -111,7 +111,8 @@ def consensus(spec: Spec, tasks: Sequence[Task], *, history: Iterable[Task] = ()
         return out
     if not open_tasks:
         return out
-    every = [*history, *tasks]
+    # A task that several batches settle is in each of them with all its answers: it counts once.
+    every = {task.index: task for task in (*history, *tasks)}.values()
     rows = [(task.index, answer.labeler, str(value_of(answer.content))) for task in every for answer in task.answers]
     gold = {task.index: str(value_of(task.gold.label)) for task in every if task.gold is not None}
     # The order of rows decides how workers are coded, and with that the last bits of sums: sort what arrived in any.

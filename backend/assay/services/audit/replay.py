@@ -1,0 +1,208 @@
+"""The replay: all events in the chain's order, each recomputed or entered into the books, then the accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assay.domain import messages, panel
+from assay.domain.messages import b58
+from assay.services.audit.books import Books
+from assay.services.audit.reader import ChainEvent, Logs, Reader
+from assay.services.audit.report import Mismatch, Report, Scope
+from assay.services.audit.settlement import Counters, check
+from assay.services.audit.validators import ValidatorSet
+
+UPHELD = 1
+
+
+async def replay(reader: Reader, logs: Logs) -> Report:
+    """Replays everything; stops at the first thing that does not fit, which is then the report's `finding`."""
+    auditor = _Auditor(reader, logs)
+    try:
+        async for event in reader.events():
+            auditor.take(event)
+        await auditor.close()
+    except Mismatch as mismatch:
+        auditor.report.finding = mismatch.finding
+    return auditor.report
+
+
+class _Auditor:
+    def __init__(self, reader: Reader, logs: Logs) -> None:
+        self.reader = reader
+        self.logs = logs
+        self.report = Report()
+        self.validators = ValidatorSet()
+        self.counters: Counters = {}
+        self.requests: dict[bytes, Books] = {}
+        self.disputes: dict[bytes, bytes] = {}  # dispute → labeler's wallet
+
+    def take(self, event: ChainEvent) -> None:
+        """One event. Those that no check needs are only counted."""
+        self.report.events += 1
+        handler = getattr(self, f"_on_{event.name}", None)
+        if handler is not None:
+            handler(event.data, event)
+        self.validators.apply(event.name, event.data, slot=event.slot)
+
+    def _books(self, data: Any, event: ChainEvent) -> Books:
+        books = self.requests.get(bytes(data.request))
+        if books is None:
+            scope = Scope(b58(bytes(data.request)), transaction=event.signature)
+            raise scope.fail("events", f"{event.name} of a request that was never posted")
+        return books
+
+    def _on_RequestPosted(self, data: Any, event: ChainEvent) -> None:
+        books = Books(bytes(data.request), data, data.locked)
+        self.requests[books.address] = books
+        self.report.requests += 1
+
+    def _on_RequestToppedUp(self, data: Any, event: ChainEvent) -> None:
+        books = self._books(data, event)
+        books.locked += data.amount
+        books.scope.equal("escrow", data.locked, books.locked, "locked after a top-up")
+
+    def _on_PanelSeeded(self, data: Any, event: ChainEvent) -> None:
+        self._books(data, event).seed_slot = data.seed_slot
+
+    def _on_PanelDrawn(self, data: Any, event: ChainEvent) -> None:
+        """The panel follows from its seed and the validators who were in the set before the seed's slot."""
+        books = self._books(data, event)
+        scope = Scope(books.name, transaction=event.signature)
+        scope.equal("panel", data.round, books.panel_round + 1, "round")
+        scope.equal("panel", getattr(data, "from"), books.next_batch, "first batch")
+        terms = books.posted.terms.params
+        try:
+            expected = panel.draw(
+                self.validators.candidates(),
+                seed=bytes(data.seed),
+                seats=terms.panel_size,
+                seed_slot=books.seed_slot,
+                buyer=bytes(books.posted.buyer),
+                min_stake=terms.min_validator_stake,
+            )
+        except panel.NotEnoughValidators as error:
+            raise scope.fail("panel", str(error)) from error
+        slot_hash = getattr(data, "slot_hash", None)
+        if slot_hash is not None:
+            seed = messages.panel_seed(
+                domain=bytes(books.posted.domain), panel_round=data.round, slot_hash=bytes(slot_hash)
+            )
+            scope.equal("panel", bytes(data.seed), seed, "seed")
+        scope.equal("panel", tuple(bytes(wallet) for wallet in data.panel), expected, f"round {data.round}")
+        books.panel_round = data.round
+        books.panels[data.round] = expected
+        books.seed_slot = 0
+        self.report.panels += 1
+
+    def _on_BatchSettled(self, data: Any, event: ChainEvent) -> None:
+        books = self._books(data, event)
+        scope = Scope(books.name, data.batch, event.signature)
+        if books.header is None:
+            books.open_log(self.logs.lines(books.name), program=self.reader.program)
+        line = books.next_line()
+        if line is None:
+            raise scope.fail("vote log", "the batch is settled on chain and not in the log")
+        check(
+            books,
+            data,
+            line,
+            scope=scope,
+            roles=self.validators,
+            counters=self.counters,
+            participant=self.reader.participant,
+            report=self.report,
+        )
+        scope.equal("records", data.records_done, books.records_done, "done so far, on chain")
+
+    def _on_DisputeOpened(self, data: Any, event: ChainEvent) -> None:
+        """Only a rejection of the batch that it names can be disputed."""
+        books = self._books(data, event)
+        scope = Scope(books.name, data.batch, event.signature)
+        found = books.verdicts.get(bytes(data.answer_id))
+        if found is None:
+            raise scope.fail("dispute", f"answer {bytes(data.answer_id).hex()} was not rejected")
+        labeler, batch = found
+        scope.equal("dispute", data.batch, batch, "batch")
+        scope.equal("dispute", bytes(data.labeler), self.reader.participant(labeler), "labeler")
+        self.disputes[bytes(data.dispute)] = labeler
+
+    def _on_DisputeEnded(self, data: Any, event: ChainEvent) -> None:
+        books = self._books(data, event)
+        labeler = self.disputes.pop(bytes(data.dispute), None)
+        if labeler is None:
+            raise Scope(books.name, transaction=event.signature).fail("dispute", "it ended and was never opened")
+        if data.outcome != UPHELD:
+            return
+        books.paid_labelers += data.paid
+        books.accepted += 1
+        books.rejected -= 1
+        if books.posted.mode == 1 and books.records_done < books.posted.records:
+            books.records_done += 1
+        counter = self.counters[labeler]
+        counter[0] += 1
+        counter[1] -= 1
+
+    def _on_FeesCollected(self, data: Any, event: ChainEvent) -> None:
+        books = self._books(data, event)
+        books.fees_collected += data.amount
+        if books.fees_collected > books.fees:
+            raise books.scope.fail("fees", f"{books.fees_collected} collected, {books.fees} due")
+
+    def _on_RequestClosed(self, data: Any, event: ChainEvent) -> None:
+        """What is refunded, paid, due and held is all that was locked."""
+        books = self._books(data, event)
+        scope = Scope(books.name, transaction=event.signature)
+        books.refunded += data.refund
+        scope.equal("refund", data.refunded, books.refunded, "so far, on chain")
+        spent = books.paid_labelers + books.paid_validators + books.fees
+        scope.equal("refund", books.refunded, books.locked - spent - data.held, "locked less paid, fees and held")
+        books.closed = True
+
+    def _on_RequestReaped(self, data: Any, event: ChainEvent) -> None:
+        self._books(data, event).fees_collected = self._books(data, event).fees
+
+    async def close(self) -> None:
+        """After the last event: no log says more than the chain, and every account is what the replay comes to."""
+        for books in self.requests.values():
+            if books.header is None and (lines := self.logs.lines(books.name)) is not None:
+                books.open_log(lines, program=self.reader.program)
+            if books.header is not None and (line := books.next_line()) is not None:
+                raise Scope(books.name, line.batch).fail("vote log", "a batch that was never settled on chain")
+            await self._check_account(books)
+            mint = books.posted.mint_index
+            for name in ("locked", "paid_labelers", "paid_validators", "fees", "refunded"):
+                self.report.add(name, mint, getattr(books, name))
+
+    async def _check_account(self, books: Books) -> None:
+        account = await self.reader.request(books.address)
+        scope = books.scope
+        if account is None:
+            if not books.closed:
+                raise scope.fail("account", "it is gone though the request was never closed")
+            return
+        expected = {
+            "spec_hash": bytes(books.posted.spec_hash),
+            "domain": bytes(books.posted.domain),
+            "next_batch": books.next_batch,
+            "log_head": books.log_head,
+            "panel_round": books.panel_round,
+            "locked": books.locked,
+            "paid_labelers": books.paid_labelers,
+            "paid_validators": books.paid_validators,
+            "fees": books.fees,
+            "fees_collected": books.fees_collected,
+            "refunded": books.refunded,
+            "records_done": books.records_done,
+            "answers_accepted": books.accepted,
+            "answers_rejected": books.rejected,
+        }
+        for name, value in expected.items():
+            found = getattr(account, name)
+            scope.equal("account", found if isinstance(found, int) else bytes(found), value, name)
+        for height, peak in enumerate(books.peaks.peaks):
+            scope.equal("account", bytes(account.peaks[height]), peak, f"peaks[{height}]")
+        held = books.locked - books.paid_labelers - books.paid_validators - books.fees_collected - books.refunded
+        escrow = await self.reader.escrow(books.address)
+        if (escrow or 0) < held:
+            raise scope.fail("escrow", f"the vault holds {escrow or 0}, the books owe {held} from it")

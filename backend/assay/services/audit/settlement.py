@@ -1,0 +1,208 @@
+"""One settled batch: recomputed from the log's evidence, compared with the log's numbers and the chain's event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from assay.domain import batch as batches
+from assay.domain import merkle, messages, reputation, tally
+from assay.domain.batch import Batch
+from assay.domain.messages import b58
+from assay.domain.spec import Spec
+from assay.domain.tally import Payments, Role
+from assay.domain.votelog import Line
+from assay.domain.work import Task
+from assay.errors import AssayError
+from assay.services.audit.books import Books
+from assay.services.audit.report import Mismatch, Report, Scope
+from assay.services.audit.validators import ValidatorSet
+
+Counters = dict[bytes, list[int]]
+"""Accepted and rejected answers by wallet, over all requests: what reputation tiers come from."""
+
+
+def check(
+    books: Books,
+    event: Any,
+    line: Line,
+    *,
+    scope: Scope,
+    roles: ValidatorSet,
+    counters: Counters,
+    participant: Callable[[bytes], bytes],
+    report: Report,
+) -> None:
+    """Raises `Mismatch` at the first thing that does not fit; else enters the batch into the books."""
+    assert books.header is not None
+    spec = books.header.spec
+    _check_place(books, event, line, scope)
+    panel = _check_evidence(books, spec, line, scope, roles)
+    made = _assemble(books, spec, line, scope)
+    _check_numbers(made, line, event, scope, made.digest(participant))
+    _check_signatures(books, line, scope, panel)
+    paid = _payments(books, made, line, counters)
+    _check_payments(books, made, line, event, scope, paid)
+    _check_log(books, event, scope, made.root, line.digest)
+    _enter(books, spec, made, line, paid, counters)
+    report.batches += 1
+    report.records += len(made.records)
+    report.answers += len(made.answers)
+    report.answers_accepted += sum(entry.verdict for entry in made.answers)
+    report.votes += made.votes
+    report.signatures += len(line.signatures) + sum(1 + len(a.votes) for task in line.tasks for a in task.answers)
+
+
+def _check_place(books: Books, event: Any, line: Line, scope: Scope) -> None:
+    scope.equal("batch number", event.batch, books.next_batch, "on chain")
+    scope.equal("batch number", line.batch, books.next_batch, "in the log")
+    scope.equal("transaction", b58(line.transaction), scope.transaction, "in the log")
+    scope.equal("panel round", line.panel_round, event.panel_round, "in the log")
+    scope.equal("panel round", event.panel_round, books.panel_round, "on chain")
+
+
+def _check_evidence(books: Books, spec: Spec, line: Line, scope: Scope, roles: ValidatorSet) -> tuple[bytes, ...]:
+    """Signatures, commitments, roles, panels; returns the panel that had to sign."""
+    panel = books.panels.get(line.panel_round)
+    if panel is None:
+        raise scope.fail("panel", f"round {line.panel_round} was never drawn")
+    try:
+        batches.verify(
+            spec,
+            domain=bytes(books.posted.domain),
+            tasks=line.tasks,
+            buyer=bytes(books.posted.buyer),
+            settled=books.settled,
+        )
+    except AssayError as error:
+        raise scope.fail("evidence", str(error)) from error
+    known = [frozenset(members) for round_, members in books.panels.items() if round_ <= line.panel_round]
+    for task in line.tasks:
+        for answer in task.answers:
+            if roles.role(answer.labeler) is not Role.LABELER:
+                raise scope.fail("evidence", f"{b58(answer.labeler)} answered and is no labeler")
+            voters = {vote.voter for vote in answer.votes}
+            if voters and not any(voters <= members for members in known):
+                raise scope.fail("panel", f"the votes on an answer to task {task.index} are of no panel that was drawn")
+    return panel
+
+
+def _assemble(books: Books, spec: Spec, line: Line, scope: Scope) -> Batch:
+    domain = bytes(books.posted.domain)
+    try:
+        made = batches.assemble(spec, domain=domain, tasks=line.tasks, history=books.history.values())
+    except AssayError as error:
+        raise scope.fail("verdicts", str(error)) from error
+    for task in line.tasks:
+        _check_parts(books, spec, task, scope)
+    return made
+
+
+def _check_parts(books: Books, spec: Spec, task: Task, scope: Scope) -> None:
+    """A task settled by several batches rests on the same answers in each, and its record stands in one."""
+    if spec.mode != "agreement":
+        return
+    content = frozenset(answer.labeler + answer.content_hash for answer in task.answers)
+    scope.equal("verdicts", content == books.parts.get(task.index, content), True, f"task {task.index}: same answers")
+    if books.recorded.get(task.index, 0):
+        raise scope.fail("verdicts", f"task {task.index} had its record in an earlier batch")
+
+
+def _check_numbers(made: Batch, line: Line, event: Any, scope: Scope, digest: bytes) -> None:
+    recomputed = {
+        "records": len(made.records),
+        "judged": made.judged,
+        "answers": len(made.answers),
+        "votes": made.votes,
+        "root": made.root,
+    }
+    for name, value in recomputed.items():
+        scope.equal(name, _plain(getattr(event, name)), value, "on chain")
+        scope.equal(name, getattr(line, name), value, "in the log")
+    for found, expected in zip(line.tallies, made.tallies, strict=False):
+        scope.equal("tally", found, expected, b58(expected.wallet))
+    scope.equal("tally", len(line.tallies), len(made.tallies), "number of tallies")
+    scope.equal("digest", line.digest, digest, "in the log")
+    scope.equal("digest", bytes(event.digest), digest, "on chain")
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int) else bytes(value)
+
+
+def _check_signatures(books: Books, line: Line, scope: Scope, panel: tuple[bytes, ...]) -> None:
+    message = messages.batch(
+        domain=bytes(books.posted.domain), batch=line.batch, panel_round=line.panel_round, digest=line.digest
+    )
+    quorum = books.posted.terms.params.quorum_bps
+    try:
+        batches.check_quorum(line.signatures, message=message, panel=panel, quorum_bps=quorum)
+    except AssayError as error:
+        raise scope.fail("quorum", str(error)) from error
+
+
+def _payments(books: Books, made: Batch, line: Line, counters: Counters) -> Payments:
+    premiums = {}
+    for one in made.tallies:
+        if one.role is Role.LABELER:
+            accepted, rejected = counters.get(one.wallet, (0, 0))
+            premiums[one.wallet] = books.premium(reputation.tier(accepted, rejected))
+    return tally.payments(
+        made.tallies,
+        judged=made.judged,
+        price=books.posted.price,
+        validation_fee=books.posted.validation_fee,
+        fee_bps=books.posted.terms.params.fee_bps,
+        premiums=premiums,
+        cosigners=[wallet for wallet, _ in line.signatures] if books.posted.mode == 0 else None,
+    )
+
+
+def _check_payments(books: Books, made: Batch, line: Line, event: Any, scope: Scope, paid: Payments) -> None:
+    """By payee, in the order of the instruction's accounts: the tallies', then (agreement) the co-signers'."""
+    due = dict(paid.labelers)
+    shares = dict(paid.validators)
+    if books.posted.mode == 0:
+        order = [(one.wallet, due[one.wallet]) for one in made.tallies] + list(paid.validators)
+    else:
+        order = [(one.wallet, (due if one.role is Role.LABELER else shares)[one.wallet]) for one in made.tallies]
+    scope.equal("payments", len(event.payments), len(order), "number of payees")
+    for (wallet, amount), payment in zip(order, event.payments, strict=True):
+        scope.equal("payment", payment.amount, amount, b58(wallet))
+    scope.equal("payments", event.paid_labelers, paid.paid_labelers, "to labelers")
+    scope.equal("payments", event.paid_validators, paid.paid_validators, "to validators")
+    scope.equal("payments", event.fee, paid.fee, "fee")
+
+
+def _check_log(books: Books, event: Any, scope: Scope, root: bytes, digest: bytes) -> None:
+    leaf = merkle.batch_leaf(batch=books.next_batch, root=root, at=event.at, digest=digest)
+    books.log_head = merkle.next_head(books.log_head, leaf)
+    books.peaks.append(leaf)
+    scope.equal("log head", bytes(event.log_head), books.log_head, "on chain")
+
+
+def _enter(books: Books, spec: Spec, made: Batch, line: Line, paid: Payments, counters: Counters) -> None:
+    books.next_batch += 1
+    books.records_done += len(made.records)
+    books.paid_labelers += paid.paid_labelers
+    books.paid_validators += paid.paid_validators
+    books.fees += paid.fee
+    for entry in made.answers:
+        books.settled.add(entry.answer)
+        counter = counters.setdefault(entry.labeler, [0, 0])
+        counter[0 if entry.verdict else 1] += 1
+        if entry.verdict:
+            books.accepted += 1
+        else:
+            books.rejected += 1
+            books.verdicts[entry.answer] = (entry.labeler, line.batch)
+    for record in made.records:
+        books.recorded[record.index] = books.recorded.get(record.index, 0) + 1
+    if spec.mode == "agreement":
+        for task in line.tasks:
+            books.parts[task.index] = frozenset(answer.labeler + answer.content_hash for answer in task.answers)
+            if spec.method != "majority":
+                books.history[task.index] = task
+
+
+__all__ = ["Counters", "Mismatch", "check"]
