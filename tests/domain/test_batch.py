@@ -81,7 +81,7 @@ def test_agreement_accepts_who_agrees_with_the_label() -> None:
     asked = specification()
     tasks = agreement_tasks(asked, [["cat", "cat", "dog"], ["owl", "owl", "owl"]])
     check(asked, tasks)
-    made = batch.assemble(asked, domain=DOMAIN, tasks=tasks)
+    made = batch.assemble(asked, domain=DOMAIN, tasks=tasks, participant=participant)
     assert {record.index: record.label["value"] for record in made.records} == {0: "cat", 1: "owl"}
     assert {record.index: record.entry.confidence for record in made.records} == {0: 6666, 1: 10000}
     assert made.judged == 2
@@ -96,7 +96,7 @@ def test_agreement_accepts_who_agrees_with_the_label() -> None:
 
 def test_a_tie_goes_to_the_class_named_first() -> None:
     asked = specification()
-    made = batch.assemble(asked, domain=DOMAIN, tasks=agreement_tasks(asked, [["owl", "dog"]]))
+    made = batch.assemble(asked, domain=DOMAIN, tasks=agreement_tasks(asked, [["owl", "dog"]]), participant=participant)
     assert made.records[0].label == {"value": "dog"}
 
 
@@ -105,10 +105,10 @@ def test_a_tie_goes_to_the_class_named_first() -> None:
 def test_the_order_of_evidence_does_not_matter(answers: list[list[str]], chance: random.Random) -> None:
     asked = specification()
     tasks = agreement_tasks(asked, answers)
-    first = batch.assemble(asked, domain=DOMAIN, tasks=tasks)
+    first = batch.assemble(asked, domain=DOMAIN, tasks=tasks, participant=participant)
     shuffled = [replace(task, answers=tuple(chance.sample(task.answers, len(task.answers)))) for task in tasks]
     chance.shuffle(shuffled)
-    second = batch.assemble(asked, domain=DOMAIN, tasks=shuffled)
+    second = batch.assemble(asked, domain=DOMAIN, tasks=shuffled, participant=participant)
     assert first.digest(participant) == second.digest(participant)
     assert votelog.encode_tasks(tasks) == votelog.encode_tasks(shuffled)
 
@@ -122,7 +122,7 @@ def test_review_adds_up(votes: list[list[int]]) -> None:
         for i, row in enumerate(votes)
     ]
     check(asked, tasks)
-    made = batch.assemble(asked, domain=DOMAIN, tasks=tasks)
+    made = batch.assemble(asked, domain=DOMAIN, tasks=tasks, participant=participant)
     labelers = [one for one in made.tallies if one.role is Role.LABELER]
     validators = [one for one in made.tallies if one.role is Role.VALIDATOR]
     assert sum(one.good + one.bad for one in labelers) == len(made.answers) == made.judged
@@ -143,7 +143,7 @@ def test_gold_decides_and_is_counted() -> None:
     tasks = agreement_tasks(asked, [["cat", "cat"], ["cat", "dog"]])
     tasks[1] = replace(tasks[1], gold=opened[1])
     check(asked, tasks)
-    made = batch.assemble(asked, domain=DOMAIN, tasks=tasks)
+    made = batch.assemble(asked, domain=DOMAIN, tasks=tasks, participant=participant)
     rows = {one.wallet: (one.good, one.bad, one.gold_passed, one.gold_failed) for one in made.tallies}
     assert rows == {bytes(LABELERS[0].pubkey()): (1, 1, 0, 1), bytes(LABELERS[1].pubkey()): (2, 0, 1, 0)}
     tasks[1] = replace(tasks[1], gold=replace(opened[1], label={"value": "cat"}))
@@ -191,7 +191,7 @@ def test_quorum() -> None:
 def test_the_log_keeps_everything() -> None:
     asked = specification(mode="review", overlap=1)
     tasks = (Task(2, (signed(2, LABELERS[0], "owl", asked=asked, votes=[(PANEL[0], 1), (PANEL[1], 0)]),)),)
-    made = batch.assemble(asked, domain=DOMAIN, tasks=tasks)
+    made = batch.assemble(asked, domain=DOMAIN, tasks=tasks, participant=participant)
     header = votelog.Header(bytes([1]) * 32, bytes([2]) * 32, BUYER, DOMAIN, asked)
     line = votelog.Line(
         batch=0,
@@ -214,6 +214,6 @@ def test_the_log_keeps_everything() -> None:
     assert isinstance(second, votelog.Line)
     assert votelog.encode_batch(second) == lines[1]
     assert replace(second, tasks=()) == replace(line, tasks=())
-    assert batch.assemble(asked, domain=DOMAIN, tasks=second.tasks).root == made.root
+    assert batch.assemble(asked, domain=DOMAIN, tasks=second.tasks, participant=participant).root == made.root
     with pytest.raises(FieldError, match=r"line 2\.tasks\[0\]\.answers\[0\]\.votes\[0\]\.vote: is 7"):
         list(votelog.read([lines[0], lines[1].replace(b'"vote":1', b'"vote":7')]))

@@ -123,7 +123,7 @@ def _proposal(
     batches.verify(spec, domain=request.domain, tasks=tasks, buyer=request.buyer)
     _complete(spec, tasks, closing=request.state == 1)
     _panels(tasks, request, state)
-    found = batches.assemble(spec, domain=request.domain, tasks=tasks)
+    found = batches.assemble(spec, domain=request.domain, tasks=tasks, participant=participant)
     _refuse(found.root.hex() != message["root"], "wrong_root", f"the entries' root is {found.root.hex()}")
     counts = (len(found.records), found.judged, len(found.answers), found.votes)
     claimed = tuple(message[name] for name in ("records", "judged", "answers", "votes"))

@@ -74,8 +74,17 @@ def task_ids(spec: Spec, *, domain: bytes, tasks: Iterable[Task]) -> dict[int, b
     return out
 
 
-def assemble(spec: Spec, *, domain: bytes, tasks: Sequence[Task], history: Iterable[Task] = ()) -> Batch:
+def assemble(
+    spec: Spec,
+    *,
+    domain: bytes,
+    tasks: Sequence[Task],
+    participant: Callable[[bytes], bytes],
+    history: Iterable[Task] = (),
+) -> Batch:
     """Judges `tasks` and puts the batch together; `history` as in `verdict.consensus`.
+
+    `participant` gives the address of a wallet's Participant account, by which tallies are ordered.
 
     Checks form, not signatures: call `verify` first for evidence that came from elsewhere.
     """
@@ -93,7 +102,7 @@ def assemble(spec: Spec, *, domain: bytes, tasks: Sequence[Task], history: Itera
     return Batch(
         answers=tuple(answers),
         records=tuple(records),
-        tallies=book.tallies(),
+        tallies=book.tallies(participant),
         judged=len(records) if spec.mode == "agreement" else len(answers),
         votes=votes,
         entries=packed,

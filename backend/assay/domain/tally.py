@@ -60,9 +60,10 @@ class Book:
             row[2 if good else 3] += 1
         row[4] += units
 
-    def tallies(self) -> tuple[Tally, ...]:
-        """In the order that batches use: labelers by wallet, then validators by wallet."""
-        return tuple(Tally(wallet, role, *row) for (role, wallet), row in sorted(self._rows.items()))
+    def tallies(self, participant: Callable[[bytes], bytes]) -> tuple[Tally, ...]:
+        """In the order that the program asks for: by address of the wallet's Participant account, ascending."""
+        rows = (Tally(wallet, role, *row) for (role, wallet), row in self._rows.items())
+        return tuple(sorted(rows, key=lambda one: participant(one.wallet)))
 
 
 def digest(

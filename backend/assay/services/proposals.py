@@ -152,7 +152,7 @@ class Proposals:
                     return None
                 gold = _gold(row["gold"])
                 evidence = await (_agreement if row["mode"] == 0 else _review)(tx, row, gold, room, most)
-                made = self._fit(spec, row["domain"], evidence, budget)
+                made = self._fit(spec, row["domain"], evidence, budget, participant)
                 if made is None:
                     return None
                 tasks, found = made
@@ -164,12 +164,12 @@ class Proposals:
 
     @staticmethod
     def _fit(
-        spec: Spec, domain: bytes, evidence: Evidence, budget: Callable[[Batch], bool]
+        spec: Spec, domain: bytes, evidence: Evidence, budget: Callable[[Batch], bool], participant: Address
     ) -> tuple[list[Task], Batch] | None:
         """The most of the evidence that the escrow can pay: all of it, or halves until it fits."""
         tasks = evidence.tasks
         while tasks:
-            found = batches.assemble(spec, domain=domain, tasks=tasks)
+            found = batches.assemble(spec, domain=domain, tasks=tasks, participant=participant)
             if budget(found):
                 return tasks, found
             tasks = tasks[: len(tasks) // 2]
