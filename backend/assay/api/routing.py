@@ -122,7 +122,7 @@ class Routes:
         accepts: Sequence[str] = (),
         errors: Sequence[type[AssayError]] = (),
     ) -> Callable[[Handler], Handler]:
-        """Registers the decorated handler. `accepts` names the media types of a raw body; `media` that of the answer."""
+        """Registers the decorated handler. `accepts`: media types of a raw body; `media`: that of the answer."""
 
         def register(handler: Handler) -> Handler:
             hints = typing.get_type_hints(handler)

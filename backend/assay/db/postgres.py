@@ -131,11 +131,7 @@ def _enterable(path: Path, user: pwd.struct_passwd) -> bool:
     for folder in path.resolve().parents:
         info = folder.stat()
         bit = (
-            stat.S_IXUSR
-            if info.st_uid == user.pw_uid
-            else stat.S_IXGRP
-            if info.st_gid == user.pw_gid
-            else stat.S_IXOTH
+            stat.S_IXUSR if info.st_uid == user.pw_uid else stat.S_IXGRP if info.st_gid == user.pw_gid else stat.S_IXOTH
         )
         if not info.st_mode & bit:
             return False

@@ -245,7 +245,7 @@ def _settle(row: _Row, outcome: Any) -> None:
             row.done.set_exception(Gone("the task or its request has ended", field="task"))
         case _:
             row.done.set_exception(
-                LeaseLost("this wallet holds no lease of this task", field="task", hint="claim it first: POST /v1/claims")
+                LeaseLost("this wallet holds no lease of this task", field="task", hint="POST /v1/claims gives one")
             )
 
 

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from assay.services.datasets import Datasets
     from assay.services.earnings import Earnings
     from assay.services.engine import Engine
+    from assay.services.genesis import Faucet
+    from assay.services.items import Items
     from assay.services.participants import Participants
     from assay.services.requests import Requests
     from assay.services.sessions import Sessions
     from assay.services.tasks import Tasks
     from assay.services.terms import Terms
+    from assay.services.transactions import Transactions
     from assay.settings import Settings
     from assay.storage import Store
 
@@ -61,6 +64,8 @@ class Market:
     store: Store
     terms: Terms = field(init=False)
     participants: Participants = field(init=False)
+    items: Items = field(init=False)
+    transactions: Transactions = field(init=False)
     sessions: Sessions = field(init=False)
     requests: Requests = field(init=False)
     tasks: Tasks = field(init=False)
@@ -68,6 +73,8 @@ class Market:
     datasets: Datasets = field(init=False)
     earnings: Earnings = field(init=False)
     engine: Engine | None = None
+    rpc_url: str | None = None
+    faucet: Faucet | None = None
     answered: Signals = field(default_factory=Signals)
     changed: Signals = field(default_factory=Signals)
 
@@ -75,11 +82,13 @@ class Market:
         from assay.services.answers import Answers
         from assay.services.datasets import Datasets
         from assay.services.earnings import Earnings
+        from assay.services.items import Items
         from assay.services.participants import Participants
         from assay.services.requests import Requests
         from assay.services.sessions import Sessions
         from assay.services.tasks import Tasks
         from assay.services.terms import Terms
+        from assay.services.transactions import Transactions
 
         self.terms = Terms(self)
         self.participants = Participants(self)
@@ -87,5 +96,7 @@ class Market:
         self.requests = Requests(self)
         self.tasks = Tasks(self)
         self.answers = Answers(self)
+        self.items = Items(self)
+        self.transactions = Transactions(self)
         self.datasets = Datasets(self)
         self.earnings = Earnings(self)

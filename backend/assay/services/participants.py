@@ -112,6 +112,14 @@ class Participants:
             )
         return found
 
+    async def refresh_at(self, address: bytes) -> Participant | None:
+        """As `refresh`, by the address of the Participant account."""
+        account = await self._market.chain.account(Pubkey(address))
+        if account is None:
+            return None
+        decoded = self._market.chain.program.codec.decode_account(bytes(account.data), name="Participant")
+        return await self.refresh(bytes(decoded.wallet))
+
     async def refresh(self, wallet: bytes) -> Participant | None:
         """Reads `wallet` from the chain and brings the projection up to date; what the indexer calls at its events."""
         found = await self.find(wallet, fresh=True)

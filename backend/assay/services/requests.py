@@ -159,9 +159,10 @@ class Requests:
         buyer: bytes | None = None,
         before: datetime | None = None,
         limit: int = 50,
+        own: bytes | None = None,
     ) -> list[Any]:
-        """Requests, newest first; drafts only where `buyer` asks for its own."""
-        return await self._db.fetch("requests_list", state, buyer, before or datetime.now(UTC), limit)
+        """Requests, newest first; drafts only those of the buyer `own`."""
+        return await self._db.fetch("requests_list", state, buyer, before or datetime.now(UTC), limit, own)
 
     async def progress(self, address: bytes) -> dict[str, int]:
         """Counts of tasks, leases and answers by state, and what was paid to labelers."""
@@ -212,6 +213,8 @@ class Requests:
             raise FieldError("seconds", f"is {order.seconds}", hint=f"{MIN_SECONDS} to {MAX_SECONDS}")
         if not 0 <= order.min_tier <= 3:
             raise FieldError("min_tier", f"is {order.min_tier}", hint="0 to 3")
+        if list(order.premium_bps) != sorted(order.premium_bps):
+            raise FieldError("premium_bps", "falls from one tier to the next", hint="such as [0, 0, 500, 1000]")
         participant = await self._market.participants.find(buyer)
         if participant is None or participant.role != 1:
             raise Forbidden("this wallet is not registered as a buyer", hint="register with role buyer first")
@@ -222,6 +225,8 @@ class Requests:
                 "spec.consensus.method", f"is unknown: {spec.method!r}", hint=f"one of {', '.join(registry.METHODS)}"
             )
         with field("spec"):
+            if spec.mode == "review" and spec.max_overlap > 1:
+                raise FieldError("overlap", f"is {spec.max_overlap}", hint="1 in review: each record has one answer")
             await self._check_items(spec)
         decimals = await self._market.terms.decimals(mint_index)
         budget = quote.total if order.budget is None else money.parse(order.budget, decimals, field="budget")
@@ -258,18 +263,17 @@ class Requests:
     @staticmethod
     def _arguments(info: RequestInfo, order: Order) -> dict[str, Any]:
         return {
-            "id": info.id,
+            "spec_hash": info.spec_hash,
+            "amount": info.budget,
+            "price": info.price,
+            "validation_fee": info.validation_fee,
+            "deadline": info.deadline,
+            "records": info.records,
+            "overlap": info.overlap,
+            "premium_bps": list(order.premium_bps),
             "mode": info.mode,
             "kind": info.kind,
             "min_tier": info.min_tier,
-            "premium_bps": list(order.premium_bps),
-            "spec_hash": info.spec_hash,
-            "price": info.price,
-            "validation_fee": info.validation_fee,
-            "overlap": info.overlap,
-            "records": info.records,
-            "deadline": info.deadline,
-            "amount": info.budget,
         }
 
     @staticmethod
@@ -298,7 +302,7 @@ class Requests:
         }
         for place, item in enumerate(spec.items):
             if item.cid not in known:
-                raise FieldError(f"items[{place}].cid", "is not in the market's store", hint="upload it: POST /v1/items")
+                raise FieldError(f"items[{place}].cid", "is not in the store", hint="upload it: POST /v1/items")
             if known[item.cid] != item.media_type:
                 raise FieldError(
                     f"items[{place}].media_type", f"is {item.media_type!r}", hint=f"{known[item.cid]} was uploaded"
@@ -358,6 +362,8 @@ class Requests:
         """Takes the state of a posted request over from the chain; whether it changed."""
         account = await self.account(address)
         state = "closed" if account is None else STATES[account.state]
+        if account is not None:
+            await self._db.execute("request_budget", address, account.locked)
         changed = (await self._db.execute("request_state", address, state)) != "UPDATE 0"
         if changed:
             self._infos.pop(address, None)

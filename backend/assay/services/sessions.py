@@ -67,9 +67,7 @@ class Sessions:
         issued = datetime.now(UTC)
         expires = issued + timedelta(seconds=CHALLENGE_SECONDS)
         nonce = secrets.token_hex(16)
-        text = challenge_text(
-            uri=self.uri, wallet=messages.b58(wallet), nonce=nonce, issued=issued, expires=expires
-        )
+        text = challenge_text(uri=self.uri, wallet=messages.b58(wallet), nonce=nonce, issued=issued, expires=expires)
         await self._db.execute("challenge_insert", nonce, wallet, text, expires)
         return Challenge(nonce, text, expires)
 
@@ -81,7 +79,7 @@ class Sessions:
         row = await self._db.row("challenge_take", nonce)
         if row is None:
             raise Unauthenticated(
-                "this challenge is unknown or was used", field="nonce", hint="ask for a new one: POST /v1/session/challenge"
+                "this challenge is unknown or was used", field="nonce", hint="POST /v1/session/challenge gives another"
             )
         if row["expires_at"] <= datetime.now(UTC):
             raise Unauthenticated("this challenge has expired", field="nonce", hint="sign within five minutes")

@@ -1,4 +1,4 @@
-"""Tasks: handed out at random under a lease, each to as many labelers as it wants answers, never twice to one wallet."""
+"""Tasks: handed out at random under a lease, each to as many labelers as it wants answers, never twice to a wallet."""
 
 from __future__ import annotations
 
@@ -115,9 +115,7 @@ class Tasks:
         """A request opened: the list of open ones is read anew."""
         self._open = (0.0, [])
 
-    async def _claim(
-        self, wallet: bytes, terms: RequestInfo, limit: int, tasks: Sequence[bytes] | None
-    ) -> list[Lease]:
+    async def _claim(self, wallet: bytes, terms: RequestInfo, limit: int, tasks: Sequence[bytes] | None) -> list[Lease]:
         if limit <= 0:
             return []
         common = (terms.address, wallet)

@@ -43,7 +43,7 @@ where address = $1 and state <> 'draft'
   and array_position(array['open', 'closing', 'closed'], $2) > array_position(array['open', 'closing', 'closed'], state)
 
 -- request_budget
-update requests set budget = $2 where address = $1
+update requests set budget = $2 where address = $1 and budget <> $2
 
 -- requests_with_room
 select address from requests r
@@ -51,11 +51,11 @@ where state = 'open' and exists (
     select 1 from tasks t where t.request = r.address and t.state = 'open' and t.answers_taken < t.answers_wanted)
 
 -- requests_list
--- $1 state or null, $2 buyer or null, $3 created before, $4 at most. Drafts are shown to their buyer only.
+-- $1 state or null, $2 buyer or null, $3 created before, $4 at most, $5 who asks or null: drafts are shown to their buyer only.
 select address, buyer, id, title, mode, kind, min_tier, mint_index, overlap, price, validation_fee, records, deadline, state,
        assignment, created_at, posted_at
 from requests
-where ($1::text is null or state = $1) and ($2::bytea is null or buyer = $2) and (state <> 'draft' or buyer = $2)
+where ($1::text is null or state = $1) and ($2::bytea is null or buyer = $2) and (state <> 'draft' or buyer = $5::bytea)
   and created_at < $3
 order by created_at desc, address limit $4
 
@@ -116,3 +116,6 @@ select id, task, labeler, verdict, confidence, evidence, batch from answers wher
 
 -- dataset_batch_records
 select id, label_hash, confidence, batch from tasks where request = $1 and batch = any($2::bigint[])
+
+-- health
+select 1

@@ -1,0 +1,34 @@
+"""The application: middleware, all routes, the OpenAPI document."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+import msgspec
+from aiohttp import web
+
+from assay.api import buyers, labelers, live, openapi, public, session
+from assay.api.problems import METRICS, Metrics, surround
+from assay.api.public import DOCUMENT
+from assay.api.routing import MARKET, MOUNTED
+from assay.services.market import Market
+
+
+def create_app(market: Market) -> web.Application:
+    """The API of `market`, ready to be run."""
+    app = web.Application(middlewares=[surround], client_max_size=market.settings.max_body)
+    app[MARKET] = market
+    app[METRICS] = Metrics()
+    app[MOUNTED] = []
+    for module in (public, session, labelers, buyers, live):
+        module.routes.mount(app)
+    mounted = app[MOUNTED]
+    app[DOCUMENT] = msgspec.json.encode(openapi.document(mounted, version=_version()))
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("assay")
+    except PackageNotFoundError:  # run from a checkout
+        return "0"

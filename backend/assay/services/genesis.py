@@ -1,0 +1,112 @@
+"""The market of an embedded chain: its token, its Market account, and a faucet for those who try it out.
+
+On a cluster the market's authority does this once and by hand; nothing here runs there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from assay.chain.addresses import Addresses
+from assay.chain.base import Chain
+from assay.chain.instructions import Instructions
+from assay.chain.keys import ensure_key
+from assay.chain.tokens import (
+    MINT_SIZE,
+    TOKEN,
+    associated_address,
+    create_associated,
+    create_mint,
+    decode_token_account,
+    mint_to,
+)
+from assay.errors import FieldError, Unavailable
+from assay.settings import Settings
+
+DECIMALS = 6
+TOKENS = 10**DECIMALS
+DAY = 24 * 3600
+FAUCET_TOKENS = 1_000_000 * TOKENS
+FAUCET_LAMPORTS = 10 * 10**9
+
+PARAMS: Mapping[str, Any] = {
+    "min_labeler_stake": 100 * TOKENS,  # the source paper's minimum
+    "min_validator_stake": 1000 * TOKENS,
+    "dispute_bond": 10 * TOKENS,
+    "unstake_window": 7 * DAY,
+    "dispute_window": 3 * DAY,
+    "grace": 3600,
+    "panel_timeout": 60,
+    "panel_term": 1000,
+    "fee_bps": 0,
+    "quorum_bps": 6666,  # two of three, five of seven
+    "slash_bps": 1000,
+    "equivocation_bps": 10_000,
+    "panel_size": 3,
+    "error_rate": 3,
+    "slash_policy": 0,
+    "reserved": [0] * 9,
+}
+
+
+async def ensure_market(
+    chain: Chain, settings: Settings, *, params: Mapping[str, Any] | None = None
+) -> tuple[Keypair, Keypair]:
+    """Makes token and Market where there are none; keys of the operator (authority) and of the token's mint."""
+    operator = ensure_key(settings.operator_key or settings.keys_dir / "operator.json")
+    mint = ensure_key(settings.keys_dir / "mint.json")
+    if await chain.account(operator.pubkey()) is None:
+        await chain.airdrop(operator.pubkey(), 1_000_000 * 10**9)
+    if await chain.account(mint.pubkey()) is None:
+        rent = await chain.minimum_rent(MINT_SIZE)
+        made = create_mint(operator.pubkey(), mint.pubkey(), authority=operator.pubkey(), decimals=DECIMALS, rent=rent)
+        await chain.send(made, payer=operator, signers=[mint])
+    if await chain.account(Addresses(chain.program.id).market) is None:
+        instruction = Instructions(chain.program).initialize_market(
+            authority=operator.pubkey(), mint=mint.pubkey(), token_program=TOKEN, params={**PARAMS, **(params or {})}
+        )
+        await chain.send([instruction], payer=operator)
+    return operator, mint
+
+
+class Faucet:
+    """Gives SOL and tokens of the embedded chain away."""
+
+    def __init__(self, chain: Chain, *, authority: Keypair, mint: Pubkey) -> None:
+        self._chain = chain
+        self._authority = authority
+        self.mint = mint
+        self._turn = asyncio.Lock()
+
+    async def give(self, wallet: bytes, *, tokens: int) -> str:
+        """Fills `wallet` up to ten SOL and adds `tokens` base units; the signature of the transfer.
+
+        Raises `FieldError` beyond a million tokens at once.
+        """
+        if not 0 < tokens <= FAUCET_TOKENS:
+            raise FieldError("tokens", f"is {tokens} base units", hint=f"1 to {FAUCET_TOKENS}")
+        owner = Pubkey(wallet)
+        account = await self._chain.account(owner)
+        if account is None or account.lamports < FAUCET_LAMPORTS // 2:
+            await self._chain.airdrop(owner, FAUCET_LAMPORTS)
+        target = associated_address(owner, self.mint)
+        payer = self._authority.pubkey()
+        instructions = [
+            create_associated(payer, owner, self.mint),
+            mint_to(self.mint, target, authority=payer, amount=tokens),
+        ]
+        async with self._turn:  # two alike with one blockhash would be one transaction: wait until it shows
+            before = await self._balance(target)
+            receipt = await self._chain.send(instructions, payer=self._authority)
+            if await self._balance(target) < before + tokens:
+                raise Unavailable("the faucet was asked twice at once", retry_after=1)
+        return receipt.signature
+
+    async def _balance(self, address: Pubkey) -> int:
+        account = await self._chain.account(address)
+        return 0 if account is None else decode_token_account(bytes(account.data)).amount
