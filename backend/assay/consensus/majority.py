@@ -35,7 +35,7 @@ def common_accuracy(votes: NDArray[Any]) -> float:
     q = (agreeing + 1 + 1 / k) / (float((size * (size - 1)).sum()) + 2)
     spread = max(0.0, k * q - 1) / (k - 1)  # ((k p − 1) / (k − 1))², the same equation solved
     floor = 0.95 / k + 0.05  # votes must never count for nothing, however little they agree
-    return min(max((1 + (k - 1) * math.sqrt(spread)) / k, floor), 1 - 1e-6)
+    return float(min(max((1 + (k - 1) * math.sqrt(spread)) / k, floor), 1 - 1e-6))
 
 
 def share_of_agreement(answers: Answers, labels: NDArray[Any]) -> NDArray[np.float64]:

@@ -8,7 +8,9 @@ from typing import Protocol, Self
 from numpy.typing import ArrayLike
 
 from .answers import Answers, Choice, InvalidAnswers
+from .dawid_skene import DawidSkene
 from .majority import Majority, WeightedMajority
+from .one_coin import OneCoin, Wawa
 
 
 class Method(Protocol):
@@ -26,6 +28,9 @@ class Method(Protocol):
 METHODS: Mapping[str, Callable[[int, ArrayLike | None], Method]] = {
     "majority": lambda seed, weights: Majority(),
     "weighted": lambda seed, weights: WeightedMajority(weights),
+    "wawa": lambda seed, weights: Wawa(),
+    "one_coin": lambda seed, weights: OneCoin(),
+    "dawid_skene": lambda seed, weights: DawidSkene(),
 }
 
 

@@ -1,0 +1,49 @@
+"""Small numerical tools that numpy lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+"""Prior strengths, in answers, among which the likeliest is taken."""
+
+
+def log_gamma(x: NDArray[Any]) -> NDArray[np.float64]:
+    """ln Γ(x) for x > 0, to 1e-12: Stirling's series at x + 8, brought back by the recurrence (Abramowitz and Stegun
+    6.1.41).
+    """
+    x = np.asarray(x, np.float64)
+    product = x.copy()
+    for step in range(1, 8):
+        product *= x + step
+    y = x + 8
+    inverse = 1 / (y * y)
+    series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / y
+    return np.asarray((y - 0.5) * np.log(y) - y + 0.9189385332046727 + series - np.log(product), np.float64)
+
+
+def beta_strength(right: NDArray[Any], total: NDArray[Any], mean: float) -> float:
+    """The strength g among STRENGTHS for which `right` of `total` trials a worker are likeliest under Beta(g·mean,
+    g·(1 − mean)).
+
+    The marginal likelihood of the Beta-binomial, summed over workers: empirical Bayes for the spread of skills.
+    """
+    wrong = np.maximum(total - right, 0)
+
+    def evidence(g: float) -> float:
+        a, b = g * mean, g * (1 - mean)
+        some = log_gamma(right + a) + log_gamma(wrong + b) - log_gamma(total + g)
+        none = log_gamma(np.array([a, b, g]))
+        return float(some.sum()) + right.size * float(none[2] - none[0] - none[1])
+
+    return max(STRENGTHS, key=evidence)
+
+
+def normalise(scores: NDArray[np.float32]) -> None:
+    """Turn log scores [states, items] into probabilities over the states, in place."""
+    scores -= scores.max(axis=0, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=0, keepdims=True)
