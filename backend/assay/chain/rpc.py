@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self
 
-from solana.exceptions import SolanaRpcException
 from solana.rpc.commitment import Commitment
 from solana.rpc.core import RPCException
 from solana.rpc.models import MemcmpOpts, TxOpts
@@ -44,7 +43,7 @@ from assay.chain.events import decode_events
 from assay.chain.failures import error_json, failure
 from assay.chain.instructions import unit_price
 from assay.chain.program import Program, load_program
-from assay.chain.rpc_client import Notifications, RpcConnection, rpc_failure
+from assay.chain.rpc_client import UNREACHABLE, Notifications, RpcConnection, rpc_failure
 from assay.chain.rpc_views import b58encode
 from assay.errors import BadRequest, BlockhashExpired, ChainError, ChainUnavailable, ConfigError, TransactionFailed
 
@@ -88,6 +87,7 @@ class RpcChain:
             ws_url or websocket_url(url), program_id=self.program.id, commitment=commitment
         )
         self._blockhash: tuple[float, Blockhash] | None = None
+        self._blockhash_lock = asyncio.Lock()
         self._used: dict[Signature, None] = {}
         self._rents: dict[int, int] = {}
         self._waiting: dict[Signature, asyncio.Future[Any]] = {}
@@ -168,10 +168,12 @@ class RpcChain:
             del self._used[next(iter(self._used))]
 
     async def _recent_blockhash(self, *, fresh: bool) -> Blockhash:
-        now = time.monotonic()
-        if fresh or self._blockhash is None or now - self._blockhash[0] > FRESH_SECONDS:
-            self._blockhash = (now, await self.latest_blockhash())
-        return self._blockhash[1]
+        asked = time.monotonic()
+        async with self._blockhash_lock:
+            got = self._blockhash
+            if got is None or asked - got[0] > (0 if fresh else FRESH_SECONDS):
+                got = self._blockhash = (time.monotonic(), await self.latest_blockhash())
+            return got[1]
 
     async def _deliver(self, transaction: VersionedTransaction, *, last_valid: int | None) -> Receipt:
         """Sends one signed transaction until it has landed or can land no more."""
@@ -183,18 +185,18 @@ class RpcChain:
             await self._submit(raw, preflight=True)
             if last_valid is None:
                 last_valid = (await self.latest_blockhash()).last_valid_block_height
-            status = await self._outcome(raw, signature, landed=landed, last_valid=last_valid)
+            error = await self._outcome(raw, signature, landed=landed, last_valid=last_valid)
         finally:
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
-        return await self._receipt(signature, error=status)
+        return await self._receipt(signature, error=error)
 
     async def _submit(self, raw: bytes, *, preflight: bool) -> None:
         """Hands it to the node. Raises what its preflight finds; a lost connection is no answer."""
         options = TxOpts(skip_preflight=not preflight, preflight_commitment=self._commitment, max_retries=0)
         try:
             await self._client.send_raw_transaction(raw, options)
-        except (SolanaRpcException, OSError):
+        except UNREACHABLE:
             return
         except RPCException as error:
             inner = error.args[0] if error.args else None
@@ -220,13 +222,9 @@ class RpcChain:
             if waiter.done():
                 return waiter.result()
             try:
-                if landed.is_set():
-                    found = await self._status(signature)
-                    if found is not None:
-                        self._done(signature, found[0])
-                        return found[0]
-                    landed.clear()
-                    continue
+                if landed.is_set():  # the cluster said so by web socket; its record says how it ended
+                    self._waiting.pop(signature, None)
+                    return None
                 height = (await self._connection.call(self._client.get_block_height)).value
                 if height > last_valid + MARGIN:
                     # every block that could hold it is confirmed: if it is not there now, it never will be
@@ -496,7 +494,7 @@ class RpcChain:
             raise ChainError(
                 f"the cluster gave no SOL: {rpc_failure(error).detail}", hint=f"send SOL to {address}"
             ) from error
-        except (SolanaRpcException, OSError) as error:
+        except UNREACHABLE as error:
             raise ChainUnavailable(f"{self.url} does not answer", retry_after=1) from error
         signature = answer.value
         height = (await self.latest_blockhash()).last_valid_block_height
