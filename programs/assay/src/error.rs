@@ -94,6 +94,8 @@ pub enum AssayError {
     WrongBuyer,
     #[msg("The panel is in office: its term is not over and it has not timed out")]
     PanelInOffice,
+    #[msg("Fewer validators are in the set than the request's panel has seats: wait for more to stake")]
+    NotEnoughValidators,
     #[msg("The seed slot's hash is not known yet: try again in the next slot")]
     SeedNotReady,
     #[msg("The SlotHashes sysvar is empty: try again in the next slot")]

@@ -75,7 +75,12 @@ fn refusal(kind: usize) -> Option<AssayError> {
 /// Whether a transfer of this mint to `account` will go through. Whatever is not known to be harmless counts as no, since
 /// a failed call would take the whole batch with it.
 pub fn can_receive(account: &AccountView, entry: &MintEntry) -> bool {
-    if !account.is_writable() || !account.owned_by(&entry.token_program) {
+    account.is_writable() && is_open(account, entry)
+}
+
+/// `can_receive` for an account that this transaction may not write.
+pub fn is_open(account: &AccountView, entry: &MintEntry) -> bool {
+    if !account.owned_by(&entry.token_program) {
         return false;
     }
     // SAFETY: as above.

@@ -2,6 +2,7 @@
 
 mod dispute;
 mod market;
+mod offence;
 mod params;
 mod participant;
 mod request;
@@ -9,6 +10,7 @@ mod validator_set;
 
 pub use dispute::*;
 pub use market::*;
+pub use offence::*;
 pub use params::*;
 pub use participant::*;
 pub use request::*;

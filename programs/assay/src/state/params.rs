@@ -69,7 +69,7 @@ impl Params {
 
 /// A request's own copy of the market's parameters, and its premiums by reputation tier.
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable, IdlType)]
+#[derive(Clone, Copy, Pod, Zeroable, AnchorSerialize, IdlType)]
 pub struct Terms {
     pub params: Params,
     pub premium_bps: [u16; 4],

@@ -119,6 +119,60 @@ impl Participant {
         self.unstake_cap = 0;
     }
 
+    /// One more judgement that went against this participant.
+    pub fn strike(&mut self) -> Result<()> {
+        self.judgements = self.judgements.saturating_add(1);
+        self.strikes = self.strikes.saturating_add(1);
+        self.invariant()
+    }
+
+    /// A validator's vote on a dispute, beside what its panel decided.
+    pub fn judge(&mut self, kind: usize, right: bool) -> Result<()> {
+        let count = &mut self.kinds[kind];
+        if right {
+            self.agreed = self.agreed.saturating_add(1);
+            count.good = count.good.saturating_add(1);
+            self.judgements = self.judgements.saturating_add(1);
+            return self.invariant();
+        }
+        self.disagreed = self.disagreed.saturating_add(1);
+        count.bad = count.bad.saturating_add(1);
+        self.strike()
+    }
+
+    /// A vote that was counted one way turns out to have been `right`, or not, after all.
+    pub fn correct(&mut self, kind: usize, right: bool) -> Result<()> {
+        let count = &mut self.kinds[kind];
+        if right {
+            self.disagreed = self.disagreed.saturating_sub(1);
+            self.agreed = self.agreed.saturating_add(1);
+            count.bad = count.bad.saturating_sub(1);
+            count.good = count.good.saturating_add(1);
+            self.strikes = self.strikes.saturating_sub(1);
+        } else {
+            self.agreed = self.agreed.saturating_sub(1);
+            self.disagreed = self.disagreed.saturating_add(1);
+            count.good = count.good.saturating_sub(1);
+            count.bad = count.bad.saturating_add(1);
+            self.strikes = self.strikes.saturating_add(1);
+            // A slash in between has taken the judgement out of the count.
+            self.judgements = self.judgements.max(self.strikes);
+        }
+        self.invariant()
+    }
+
+    /// A labeler's rejected answer is accepted: its dispute was upheld.
+    pub fn accept_after_all(&mut self, kind: u8) -> Result<()> {
+        let count = &mut self.kinds[kind as usize];
+        self.rejected = self.rejected.saturating_sub(1);
+        self.accepted = self.accepted.saturating_add(1);
+        count.bad = count.bad.saturating_sub(1);
+        count.good = count.good.saturating_add(1);
+        self.strikes = self.strikes.saturating_sub(1);
+        self.disputes_won = self.disputes_won.saturating_add(1);
+        self.invariant()
+    }
+
     /// Takes a slash of at most all stake, first from what is leaving, and starts the counters anew.
     pub fn slash(&mut self, amount: u64) -> Result<()> {
         let leaving = amount.min(self.unstaking);

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::{Now, Terms};
 use crate::constants::*;
 use crate::error::AssayError;
-use crate::math::{div_ceil, hash_node};
+use crate::math::{bps, div_ceil, hash_node};
 
 pub const AGREEMENT: u8 = 0;
 pub const REVIEW: u8 = 1;
@@ -122,17 +122,45 @@ impl Request {
         if amount == 0 || window == 0 {
             return Ok(());
         }
-        let quarter = (window + 3) / 4;
-        let end = now + window;
-        let until = end + (quarter - end % quarter) % quarter;
-        let place = self
-            .reserves
-            .iter_mut()
-            .find(|reserve| reserve.until == until || reserve.amount == 0)
-            .ok_or(AssayError::InvariantBroken)?;
+        // Unsigned, since the virtual machine has no signed division; times are never negative.
+        let quarter = (window as u64).div_ceil(4);
+        let end = (now + window) as u64;
+        let until = (end + (quarter - end % quarter) % quarter) as i64;
+        let same = self.reserves.iter().position(|reserve| reserve.amount > 0 && reserve.until == until);
+        let place = same.or(self.reserves.iter().position(|reserve| reserve.amount == 0));
+        let place = &mut self.reserves[place.ok_or(AssayError::InvariantBroken)?];
         place.until = until;
         place.amount = place.amount.checked_add(amount).ok_or(AssayError::Overflow)?;
         Ok(())
+    }
+
+    /// Moves one rejected answer's reserve, of a batch settled at `settled_at`, to what is held for open disputes. It is
+    /// taken from the reserve that ends first and still covers the batch, so that later ones keep theirs.
+    pub fn hold_for_dispute(&mut self, settled_at: i64) -> Result<u64> {
+        let amount = self.price.checked_add(bps(self.price, self.top_premium() as u64)?).ok_or(AssayError::Overflow)?;
+        let end = settled_at + self.terms.params.dispute_window;
+        let reserve = self
+            .reserves
+            .iter_mut()
+            .filter(|reserve| reserve.until >= end && reserve.amount >= amount)
+            .min_by_key(|reserve| reserve.until)
+            .ok_or(AssayError::InvariantBroken)?;
+        reserve.amount -= amount;
+        self.bonds = self.bonds.checked_add(amount).ok_or(AssayError::Overflow)?;
+        self.invariant()?;
+        Ok(amount)
+    }
+
+    /// Pays one answer whose rejection a dispute has overturned.
+    pub fn accept_after_all(&mut self, paid: u64) -> Result<()> {
+        self.paid_labelers = self.paid_labelers.checked_add(paid).ok_or(AssayError::Overflow)?;
+        self.answers_rejected = self.answers_rejected.saturating_sub(1);
+        self.answers_accepted = self.answers_accepted.saturating_add(1);
+        // In agreement mode the task has its record already; a request that is full gets one more than it asked for.
+        if self.mode == REVIEW && self.records_done < self.records {
+            self.records_done += 1;
+        }
+        self.invariant()
     }
 
     /// What has left the escrow or is spoken for.
