@@ -38,7 +38,7 @@ def check(
     spec = books.header.spec
     _check_place(books, event, line, scope)
     panel = _check_evidence(books, spec, line, scope, roles)
-    made = _assemble(books, spec, line, scope)
+    made = _assemble(books, spec, line, scope, participant)
     _check_numbers(made, line, event, scope, made.digest(participant))
     _check_signatures(books, line, scope, panel)
     paid = _payments(books, made, line, counters)
@@ -87,10 +87,14 @@ def _check_evidence(books: Books, spec: Spec, line: Line, scope: Scope, roles: V
     return panel
 
 
-def _assemble(books: Books, spec: Spec, line: Line, scope: Scope) -> Batch:
+def _assemble(
+    books: Books, spec: Spec, line: Line, scope: Scope, participant: Callable[[bytes], bytes]
+) -> Batch:
     domain = bytes(books.posted.domain)
     try:
-        made = batches.assemble(spec, domain=domain, tasks=line.tasks, history=books.history.values())
+        made = batches.assemble(
+            spec, domain=domain, tasks=line.tasks, participant=participant, history=books.history.values()
+        )
     except AssayError as error:
         raise scope.fail("verdicts", str(error)) from error
     for task in line.tasks:
