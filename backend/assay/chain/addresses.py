@@ -72,3 +72,7 @@ class Addresses:
         if len(answer_id) != 32:
             raise FieldError("answer_id", f"must be 32 bytes, not {len(answer_id)}")
         return self._at(b"dispute", bytes(request), answer_id)
+
+    def offence(self, participant: Pubkey, key: bytes) -> Pubkey:
+        """The `Offence` that keeps one equivocation from being slashed twice."""
+        return self._at(b"offence", bytes(participant), key)

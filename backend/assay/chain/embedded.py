@@ -50,9 +50,9 @@ from assay.chain.base import (
     compile_transaction,
     parse_transaction,
 )
+from assay.chain.builder import unit_limit
 from assay.chain.events import decode_events
 from assay.chain.failures import error_json, failure, failure_text
-from assay.chain.instructions import unit_limit
 from assay.chain.keys import ensure_key
 from assay.chain.messages import Loaded, resolve, touched, writable_keys
 from assay.chain.program import Program, load_program
@@ -207,15 +207,20 @@ class EmbeddedChain:
         lookup_tables: Sequence[AddressLookupTableAccount] = (),
     ) -> Receipt:
         """See `Chain.send`."""
-        self._check_open()
-        self._slots.tick()
-        transaction = compile_transaction(
-            instructions,
-            payer=payer,
-            signers=signers,
-            lookup_tables=lookup_tables,
-            blockhash=self._slots.blockhash(),
-        )
+        while True:
+            self._check_open()
+            self._slots.tick()
+            transaction = compile_transaction(
+                instructions,
+                payer=payer,
+                signers=signers,
+                lookup_tables=lookup_tables,
+                blockhash=self._slots.blockhash(),
+            )
+            if bytes(transaction.signatures[0]) not in self._seen:
+                break
+            # two alike under one blockhash would be one transaction: the next slot's makes them two
+            await asyncio.sleep(self.slot_ms / 1000)
         return self._receipt(await self.submit(transaction, check_size(bytes(transaction))))
 
     async def send_raw(self, raw: bytes) -> Receipt:

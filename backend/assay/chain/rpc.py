@@ -39,9 +39,9 @@ from assay.chain.base import (
     compile_transaction,
     parse_transaction,
 )
+from assay.chain.builder import unit_price
 from assay.chain.events import decode_events
 from assay.chain.failures import error_json, failure
-from assay.chain.instructions import unit_price
 from assay.chain.program import Program, load_program
 from assay.chain.rpc_client import UNREACHABLE, Notifications, RpcConnection, rpc_failure
 from assay.chain.rpc_views import b58encode

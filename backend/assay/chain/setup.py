@@ -1,0 +1,127 @@
+"""What a market needs on a chain: the program, its Market account, a token, and funds. On the embedded chain and on test
+clusters it is made here; on a foreign cluster `missing` says exactly what is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.system_program import TransferParams, transfer
+
+from assay.chain import tokens
+from assay.chain.addresses import Addresses
+from assay.chain.base import Chain, Receipt
+from assay.chain.genesis import upgrade_authority
+from assay.chain.instructions import Instructions
+from assay.errors import ConfigError
+
+ENOUGH_LAMPORTS = 100_000_000
+"""Lamports that an operator should hold: some thousand transactions' fees and the rent of a few accounts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One thing that a cluster lacks, and what brings it there."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}"
+
+
+async def missing(chain: Chain, *, operator: Pubkey | None = None, url: str = "URL") -> list[Missing]:
+    """What keeps the market from working on `chain`, in the order in which it is to be set right; empty if nothing."""
+    addresses = Addresses(chain.program.id)
+    wanted = [chain.program.id, addresses.program_data, addresses.market, addresses.validators]
+    program, code, market, validators = await chain.accounts(wanted)
+    found: list[Missing] = []
+    if operator is not None:
+        payer = await chain.account(operator)
+        held = 0 if payer is None else payer.lamports
+        if held < ENOUGH_LAMPORTS:
+            found.append(
+                Missing(
+                    f"the operator {operator} holds {held / 1e9:.4f} SOL, less than {ENOUGH_LAMPORTS / 1e9}",
+                    f"solana airdrop 2 {operator} --url {url}, or send it SOL",
+                )
+            )
+    if program is None or not program.executable:
+        found.append(
+            Missing(
+                f"the program {chain.program.id} is not deployed",
+                f"solana program deploy programs/assay.so --program-id KEYFILE --url {url}",
+            )
+        )
+        return found
+    if market is None or validators is None:
+        authority = None if code is None else upgrade_authority(code.data)
+        who = f"the program's upgrade authority {authority}" if authority else "the key fixed at the program's build"
+        found.append(Missing("the market is not initialised", f"{who} must send initialize_market"))
+    return found
+
+
+async def require(chain: Chain, *, operator: Pubkey | None = None, url: str = "URL") -> None:
+    """Raises `ConfigError` naming all that is missing."""
+    found = await missing(chain, operator=operator, url=url)
+    if found:
+        raise ConfigError("; ".join(str(entry) for entry in found), field="rpc_url")
+
+
+async def initialize(
+    chain: Chain,
+    *,
+    authority: Keypair,
+    mint: Keypair,
+    params: Mapping[str, Any],
+    decimals: int = 6,
+    token_program: Pubkey = tokens.TOKEN,
+) -> Receipt | None:
+    """Makes the mint (its authority is `authority`) and the Market where there are none; None if it was there.
+
+    `authority` must be the program's upgrade authority and hold SOL. May be called again after it was interrupted.
+    """
+    instructions = Instructions(chain.program)
+    if await chain.account(mint.pubkey()) is None:
+        made = tokens.create_mint(
+            authority.pubkey(),
+            mint.pubkey(),
+            authority=authority.pubkey(),
+            decimals=decimals,
+            rent=await chain.minimum_rent(tokens.MINT_SIZE),
+            token_program=token_program,
+        )
+        await chain.send(made, payer=authority, signers=[mint])
+    if await chain.account(instructions.addresses.market) is not None:
+        return None
+    made_market = instructions.initialize_market(
+        authority=authority.pubkey(), mint=mint.pubkey(), token_program=token_program, params=params
+    )
+    return await chain.send([made_market], payer=authority)
+
+
+async def fund_wallet(
+    chain: Chain,
+    wallet: Pubkey,
+    *,
+    payer: Keypair,
+    lamports: int = 0,
+    mint: Pubkey | None = None,
+    amount: int = 0,
+    token_program: Pubkey = tokens.TOKEN,
+) -> Receipt:
+    """Gives `wallet` SOL, and `amount` base units of `mint` (whose mint authority is `payer`) in its ATA."""
+    steps = []
+    if lamports:
+        steps.append(transfer(TransferParams(from_pubkey=payer.pubkey(), to_pubkey=wallet, lamports=lamports)))
+    if mint is not None:
+        account = tokens.associated_address(wallet, mint, token_program=token_program)
+        steps.append(tokens.create_associated(payer.pubkey(), wallet, mint, token_program=token_program))
+        if amount:
+            steps.append(
+                tokens.mint_to(mint, account, authority=payer.pubkey(), amount=amount, token_program=token_program)
+            )
+    return await chain.send(steps, payer=payer)
