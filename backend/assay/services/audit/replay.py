@@ -70,7 +70,7 @@ class _Auditor:
         books = self._books(data, event)
         scope = Scope(books.name, transaction=event.signature)
         scope.equal("panel", data.round, books.panel_round + 1, "round")
-        scope.equal("panel", getattr(data, "from"), books.next_batch, "first batch")
+        scope.equal("panel", data.from_, books.next_batch, "first batch")
         terms = books.posted.terms.params
         try:
             expected = panel.draw(

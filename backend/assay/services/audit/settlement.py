@@ -87,9 +87,7 @@ def _check_evidence(books: Books, spec: Spec, line: Line, scope: Scope, roles: V
     return panel
 
 
-def _assemble(
-    books: Books, spec: Spec, line: Line, scope: Scope, participant: Callable[[bytes], bytes]
-) -> Batch:
+def _assemble(books: Books, spec: Spec, line: Line, scope: Scope, participant: Callable[[bytes], bytes]) -> Batch:
     domain = bytes(books.posted.domain)
     try:
         made = batches.assemble(
