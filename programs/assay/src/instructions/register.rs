@@ -8,7 +8,8 @@ use crate::state::{Market, Participant, BUYER, VALIDATOR};
 
 #[derive(Accounts)]
 pub struct Register {
-    #[account(mut)]
+    // Mostly the wallet itself; neither carries data that an alias could change twice.
+    #[account(mut, unsafe(dup))]
     pub payer: Signer,
     pub wallet: Signer,
     #[account(seeds = [b"market"], bump = market.bump)]
