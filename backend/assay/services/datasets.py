@@ -182,6 +182,8 @@ def _answer(answer: Any, votes: list[Any], batches: dict[int, _Batch]) -> dict[s
         "confidence": answer["confidence"],
         "evidence": answer["evidence"].hex() if answer["evidence"] else None,
         "paid": answer["paid"],
+        "decided_at": answer["decided_at"],
+        "settled_at": answer["settled_at"],
         "batch": answer["batch"],
         "transaction": batch.transaction if batch else None,
         "proof": batch.proof(answer["id"]) if batch else None,

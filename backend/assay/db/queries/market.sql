@@ -101,7 +101,7 @@ where request = $1 and index >= $2 order by index limit $3
 
 -- dataset_answers
 select id, task, labeler, content, content_hash, cid, signature, verdict, confidence, evidence, round, state, batch, paid,
-       submitted_at, decided_at
+       submitted_at, decided_at, settled_at
 from answers where task = any($1::bytea[]) order by task, id
 
 -- dataset_votes
