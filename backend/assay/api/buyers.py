@@ -67,7 +67,7 @@ class OrderBody(Model):
         default_factory=lambda: [0, 0, 0, 0]
     )
     mint: Address | None = None
-    id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+    id: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] | None = None
     gold: Annotated[list[GoldLabel], msgspec.Meta(max_length=100_000)] = msgspec.field(default_factory=list)
 
     def order(self) -> Order:
@@ -260,8 +260,8 @@ async def draft(context: Context, body: OrderBody) -> DraftView:
     """
     market = context.market
     made = await market.requests.draft(context.wallet, body.order())
-    instruction = await market.transactions.post(made)
-    unsigned = await market.transactions.unsigned([instruction], payer=context.wallet)
+    instruction = await market.relay.post(made)
+    unsigned = await market.relay.unsigned([instruction], payer=context.wallet)
     decimals = await market.terms.decimals(made.info.mint_index)
     return DraftView(
         address=b58(made.info.address),
@@ -420,8 +420,8 @@ async def watch(context: Context) -> web.StreamResponse:
 async def _end(context: Context, *, cancel: bool) -> UnsignedView:
     market = context.market
     info = await market.requests.check_end(context.address(), context.wallet)
-    instruction = await market.transactions.end(info, cancel=cancel)
-    unsigned = await market.transactions.unsigned([instruction], payer=context.wallet)
+    instruction = await market.relay.end(info, cancel=cancel)
+    unsigned = await market.relay.unsigned([instruction], payer=context.wallet)
     return UnsignedView(transaction=unsigned.transaction, last_valid_block_height=unsigned.last_valid_block_height)
 
 

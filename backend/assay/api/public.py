@@ -122,7 +122,7 @@ async def market(context: Context) -> MarketView:
 @routes.post("/v1/transactions", errors=(Forbidden, TransactionFailed, BlockhashExpired, ChainError))
 async def relay(context: Context, body: Signed) -> Landed:
     """Sends a signed transaction of the market's program and waits until it has landed. Safe to repeat."""
-    receipt = await context.market.transactions.relay(body.transaction)
+    receipt = await context.market.relay.send(body.transaction)
     return Landed(
         signature=receipt.signature, slot=receipt.slot, compute_units=receipt.compute_units,
         events=[event.name for event in receipt.events],

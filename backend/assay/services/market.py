@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from assay.services.genesis import Faucet
     from assay.services.items import Items
     from assay.services.participants import Participants
+    from assay.services.relay import Relay
     from assay.services.requests import Requests
     from assay.services.sessions import Sessions
     from assay.services.tasks import Tasks
     from assay.services.terms import Terms
-    from assay.services.transactions import Transactions
     from assay.settings import Settings
     from assay.storage import Store
 
@@ -65,7 +65,7 @@ class Market:
     terms: Terms = field(init=False)
     participants: Participants = field(init=False)
     items: Items = field(init=False)
-    transactions: Transactions = field(init=False)
+    relay: Relay = field(init=False)
     sessions: Sessions = field(init=False)
     requests: Requests = field(init=False)
     tasks: Tasks = field(init=False)
@@ -84,11 +84,11 @@ class Market:
         from assay.services.earnings import Earnings
         from assay.services.items import Items
         from assay.services.participants import Participants
+        from assay.services.relay import Relay
         from assay.services.requests import Requests
         from assay.services.sessions import Sessions
         from assay.services.tasks import Tasks
         from assay.services.terms import Terms
-        from assay.services.transactions import Transactions
 
         self.terms = Terms(self)
         self.participants = Participants(self)
@@ -97,6 +97,6 @@ class Market:
         self.tasks = Tasks(self)
         self.answers = Answers(self)
         self.items = Items(self)
-        self.transactions = Transactions(self)
+        self.relay = Relay(self)
         self.datasets = Datasets(self)
         self.earnings = Earnings(self)
