@@ -15,6 +15,8 @@ from assay.chain.addresses import Addresses
 from assay.chain.builder import build
 from assay.chain.program import Program
 
+__all__ = ["Instructions", "build"]
+
 
 class Instructions:
     """Builders for one deployment of the program: `Instructions(program).register(...)`."""
@@ -238,7 +240,7 @@ class Instructions:
         token_program: Pubkey,
         harmed: Sequence[Pubkey] = (),
     ) -> Instruction:
-        """Slashes a validator for two signatures under one number; the payer signs. `key`: their shared part's sha256."""
+        """Slashes a voter for two signatures for one number; the payer signs. `key`: sha256 of what they share."""
         accounts = {
             "payer": payer,
             "participant": self.addresses.participant(wallet),

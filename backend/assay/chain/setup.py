@@ -1,5 +1,5 @@
-"""What a market needs on a chain: the program, its Market account, a token, and funds. On the embedded chain and on test
-clusters it is made here; on a foreign cluster `missing` says exactly what is not there."""
+"""What a market needs on a chain: the program, its Market account, a token, and funds. On the embedded chain and on
+test clusters it is made here; on a foreign cluster `missing` says exactly what is not there."""
 
 from __future__ import annotations
 
