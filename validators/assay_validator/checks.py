@@ -74,7 +74,9 @@ def _refuse(condition: bool, code: str, detail: str) -> None:
 def panel(request: OnChain, *, voter: bytes, panel_round: int, members: Sequence[bytes], state: State) -> None:
     """The panel that was named is the one on chain (or was, when this worker saw it), and `voter` is on it."""
     known = request.panel if panel_round == request.panel_round else state.panel(request.domain, round=panel_round)
-    _refuse(known is None, "unknown_panel", f"panel {panel_round} was never seen on chain; it has {request.panel_round}")
+    _refuse(
+        known is None, "unknown_panel", f"panel {panel_round} was never seen on chain; it has {request.panel_round}"
+    )
     _refuse(tuple(members) != known, "wrong_panel", f"panel {panel_round} is another one on chain")
     _refuse(voter not in members, "not_on_panel", "this validator is not on the panel")
 
@@ -173,9 +175,7 @@ def _panels(tasks: Sequence[Task], request: OnChain, state: State) -> None:
             )
 
 
-def openings(
-    message: dict[str, Any], *, voter: bytes, domain: bytes, commitment: bytes, now: datetime
-) -> None:
+def openings(message: dict[str, Any], *, voter: bytes, domain: bytes, commitment: bytes, now: datetime) -> None:
     """The commits are closed, one's own stands among them as it was sent, and all are signed by their voters.
 
     Raises `Refused`: a vote is revealed only once nobody can commit any more.
@@ -195,7 +195,9 @@ def openings(
         until = message["commit_until"]
     except (FieldError, KeyError, TypeError, ValueError) as error:
         raise Refused("malformed", f"{type(error).__name__}: {error}") from error
-    _refuse(found.get(voter) != commitment, "commitment_missing", "our own commitment does not stand there as it was sent")
+    _refuse(
+        found.get(voter) != commitment, "commitment_missing", "our own commitment does not stand there as it was sent"
+    )
     _refuse(
         len(found) < len(members) and now.timestamp() < until,
         "commits_open",

@@ -51,9 +51,7 @@ async def _run(key: Path, api: str, rpc: str, ws: str | None, judge: str, state:
         loop.add_signal_handler(number, stop.set)
     record = State(state)
     chain = RpcChain(rpc, ws_url=ws)
-    worker = Worker(
-        keypair, link=Link(keypair, api), chain=chain, state=record, judge=chosen, metrics=Metrics(metrics)
-    )
+    worker = Worker(keypair, link=Link(keypair, api), chain=chain, state=record, judge=chosen, metrics=Metrics(metrics))
     log.info("started", wallet=str(keypair.pubkey()), api=api, rpc=rpc, judge=judge, pid=os.getpid())
     running = asyncio.create_task(worker.run())
     stopping = asyncio.create_task(stop.wait())
@@ -76,9 +74,7 @@ def run(
     key: Annotated[Path, typer.Option(help="Key file of the validator's wallet (Solana CLI's form).")],
     api: Annotated[str, typer.Option(help="Address of the market's API.")],
     rpc: Annotated[str, typer.Option(help="JSON-RPC of the chain; the worker believes it, not the market.")],
-    judge: Annotated[
-        str, typer.Option(help=f"What judges answers: module:function, or {', '.join(judges.BUILT_IN)}.")
-    ],
+    judge: Annotated[str, typer.Option(help=f"What judges answers: module:function, or {', '.join(judges.BUILT_IN)}.")],
     ws: Annotated[str | None, typer.Option(help="Web socket of the chain; derived from --rpc if left out.")] = None,
     state: Annotated[
         Path | None, typer.Option(help="The worker's durable record.", show_default="beside the key file")

@@ -80,12 +80,12 @@ class Worker:
 
     def _take(self, message: dict[str, Any]) -> None:
         """Start on a message, unless the same is being worked on already."""
-        kind = message.get("type")
+        kind = str(message.get("type"))
         if kind == "ready":
             log.info("connected", wallet=message.get("wallet"))
             self._metrics.connected(True)
             return
-        handlers: dict[Any, Callable[[dict[str, Any]], Any]] = {
+        handlers: dict[str, Callable[[dict[str, Any]], Any]] = {
             "work": self._vote,
             "openings": self._reveal,
             "proposal": self._sign,
@@ -162,9 +162,7 @@ class Worker:
         address = messages.unb58(message["request"], field="request")
         request = await self._panel_request(address, message["panel_round"])
         members = [messages.unb58(member, field="panel") for member in message["panel"]]
-        checks.panel(
-            request, voter=self.wallet, panel_round=message["panel_round"], members=members, state=self._state
-        )
+        checks.panel(request, voter=self.wallet, panel_round=message["panel_round"], members=members, state=self._state)
         answer, round = messages.unhex(message["answer"], field="answer"), int(message["round"])
         vote = self._state.vote(request.domain, answer, round=round)
         if vote is None:
@@ -175,9 +173,7 @@ class Worker:
             commitment = messages.commitment(
                 domain=request.domain, answer=answer, round=round, voter=self.wallet, vote=int(accept), salt=salt
             )
-            vote = self._state.keep_vote(
-                request.domain, answer, round=round, vote=Vote(int(accept), salt, commitment)
-            )
+            vote = self._state.keep_vote(request.domain, answer, round=round, vote=Vote(int(accept), salt, commitment))
         signed = messages.commit(
             domain=request.domain, answer=answer, round=round, voter=self.wallet, commitment=vote.commitment
         )
@@ -227,13 +223,9 @@ class Worker:
 
     async def _reveal(self, message: dict[str, Any]) -> None:
         """Open our commitment, once nobody can commit any more."""
-        request = await self._panel_request(
-            messages.unb58(message["request"], field="request"), message["panel_round"]
-        )
+        request = await self._panel_request(messages.unb58(message["request"], field="request"), message["panel_round"])
         members = [messages.unb58(member, field="panel") for member in message["panel"]]
-        checks.panel(
-            request, voter=self.wallet, panel_round=message["panel_round"], members=members, state=self._state
-        )
+        checks.panel(request, voter=self.wallet, panel_round=message["panel_round"], members=members, state=self._state)
         answer, round = messages.unhex(message["answer"], field="answer"), int(message["round"])
         vote = self._state.vote(request.domain, answer, round=round)
         if vote is None:

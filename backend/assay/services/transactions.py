@@ -1,115 +1,147 @@
-"""Transactions for others to sign, and what the market learns from those it relays.
-
-The market never holds a participant's key: it builds what the wallet signs, and sends what was signed.
-"""
+"""A settlement's transaction: its accounts, its size, and how many participants one has room for."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import structlog
-from solders.instruction import Instruction
-from solders.message import MessageV0
+from solders.address_lookup_table_account import AddressLookupTableAccount
+from solders.compute_budget import set_compute_unit_limit
+from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
-from solders.signature import Signature
-from solders.transaction import VersionedTransaction
 
-from assay.chain.base import PACKET, Event, Receipt
+from assay.chain.base import PACKET
+from assay.chain.ed25519 import signatures_instruction
 from assay.chain.instructions import Instructions
-from assay.chain.tokens import associated_address
-from assay.errors import FieldError, Forbidden
-from assay.services.requests import Draft, RequestInfo
+from assay.domain import messages
 
 if TYPE_CHECKING:
     from assay.services.market import Market
+    from assay.services.panels import View
+    from assay.services.proposals import Proposal
 
-log = structlog.get_logger(__name__)
+LOCKS = 64
+"""Accounts that a transaction may lock (Solana's MAX_TX_ACCOUNT_LOCKS)."""
+FIXED_LOCKS = 13
+"""Accounts beside the participants': payer, four programs, seven of the instruction, one to spare."""
+SIGNATURE, KEY, TABLE, TALLY = 110, 32, 34, 12
+"""Bytes of one Ed25519 signature with key and offsets, an address, a lookup table and a tally in a transaction."""
+FIXED = 65 + 3 + 1 + 32 + 1 + 2 + 92 + 8 + 62 + 60
+"""Bytes of the rest: signature, header, blockhash, the signed message, the instructions' heads and lengths."""
+UNITS, UNITS_EACH = 80_000, 20_000
+"""Compute units asked for: for a settlement, and for each participant that it pays."""
+MOST_UNITS = 1_400_000
+"""Compute units of a transaction at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unsigned:
-    """A transaction that lacks its signatures. `transaction` is base64; it lands up to that block height."""
+@dataclass
+class Builder:
+    """Puts a settlement's transaction together. Payouts of the wallets it was made for are known to it."""
 
-    transaction: str
-    last_valid_block_height: int
+    instructions: Instructions
+    view: View
+    mint: Pubkey
+    token_program: Pubkey
+    operator: Pubkey
+    tables: list[AddressLookupTableAccount]
+    payouts: dict[bytes, Pubkey]
+    held: set[Pubkey] = field(default_factory=set)
 
-
-class Transactions:
-    """Builds and relays."""
-
-    def __init__(self, market: Market) -> None:
-        self._market = market
-        self.build = Instructions(market.chain.program)
-
-    async def unsigned(self, instructions: Sequence[Instruction], *, payer: bytes) -> Unsigned:
-        """`instructions` as a transaction for `payer` to sign."""
-        fresh = await self._market.chain.latest_blockhash()
-        message = MessageV0.try_compile(Pubkey(payer), list(instructions), [], fresh.hash)
-        blank = [Signature.default()] * message.header.num_required_signatures
-        raw = bytes(VersionedTransaction.populate(message, blank))
-        if len(raw) > PACKET:
-            raise FieldError("transaction", f"would have {len(raw)} bytes", hint=f"at most {PACKET}")
-        return Unsigned(base64.b64encode(raw).decode(), fresh.last_valid_block_height)
-
-    async def _token(self, wallet: bytes, mint_index: int) -> tuple[Pubkey, Pubkey, Pubkey]:
-        """A wallet's associated token account of a mint, the mint, its token program."""
-        entry = await self._market.terms.mint(mint_index)
-        mint, program = Pubkey(bytes(entry.mint)), Pubkey(bytes(entry.token_program))
-        return associated_address(Pubkey(wallet), mint, token_program=program), mint, program
-
-    async def post(self, draft: Draft) -> Instruction:
-        """`post_request` of a draft, paid out of the buyer's associated token account."""
-        source, mint, program = await self._token(draft.info.buyer, draft.info.mint_index)
-        return self.build.build(
-            "post_request",
-            accounts={"buyer": Pubkey(draft.info.buyer), "mint": mint, "source": source, "token_program": program},
-            args={"id": draft.info.id, "args": draft.arguments},
+    @classmethod
+    async def ready(
+        cls,
+        market: Market,
+        view: View,
+        *,
+        operator: Pubkey,
+        tables: list[AddressLookupTableAccount],
+        wallets: Sequence[bytes],
+    ) -> Builder:
+        """A builder that knows the payouts of `wallets` and of the panel."""
+        index = view.account.mint_index
+        entry = await market.terms.mint(index)
+        payouts = {}
+        for wallet in dict.fromkeys((*wallets, *view.panel)):
+            found = await market.participants.find(wallet)
+            payouts[wallet] = Pubkey(found.payout[index]) if found is not None else Pubkey.default()
+        return cls(
+            instructions=Instructions(market.chain.program),
+            view=view,
+            mint=Pubkey(bytes(entry.mint)),
+            token_program=Pubkey(bytes(entry.token_program)),
+            operator=operator,
+            tables=tables,
+            payouts=payouts,
+            held={address for table in tables for address in table.addresses},
         )
 
-    async def end(self, info: RequestInfo, *, cancel: bool) -> Instruction:
-        """`close_request` or `cancel_request`; what is left goes to the buyer's associated token account."""
-        destination, mint, program = await self._token(info.buyer, info.mint_index)
-        return self.build.build(
-            "cancel_request" if cancel else "close_request",
-            accounts={
-                "buyer": Pubkey(info.buyer),
-                "request": Pubkey(info.address),
-                "destination": destination,
-                "mint": mint,
-                "token_program": program,
+    def participant(self, wallet: bytes) -> bytes:
+        """Address of a wallet's Participant account."""
+        return bytes(self.instructions.addresses.participant(Pubkey(wallet)))
+
+    def static(self) -> list[Pubkey]:
+        """Accounts that every settlement of this request names."""
+        addresses, request = self.instructions.addresses, Pubkey(self.view.address)
+        return [
+            addresses.market,
+            request,
+            addresses.vault(request),
+            addresses.owed_vault(self.mint),
+            self.mint,
+            self.token_program,
+        ]
+
+    def accounts(self, wallet: bytes) -> list[Pubkey]:
+        """The two accounts of a participant."""
+        return [Pubkey(self.participant(wallet)), self.payouts.get(wallet, Pubkey.default())]
+
+    def room(self, wallets: Sequence[bytes]) -> bool:
+        """Whether one transaction has room for tallies of these wallets, signed by the whole panel."""
+        panel = self.view.panel if self.view.account.mode == 0 else ()
+        named = [key for wallet in (*wallets, *panel) for key in self.accounts(wallet)]
+        if FIXED_LOCKS + len(named) > LOCKS:
+            return False
+        size = FIXED + SIGNATURE * len(self.view.panel) + TALLY * len(wallets) + TABLE * len(self.tables)
+        size += KEY * 4  # payer and the programs that are called
+        size += sum(2 if key in self.held else KEY + 1 for key in (*self.static(), *named))
+        return size <= PACKET
+
+    def settle(self, proposal: Proposal, view: View, signatures: Sequence[tuple[bytes, bytes]]) -> list[Instruction]:
+        """The instructions that settle `proposal`; the signatures stand right before it."""
+        message = messages.batch(
+            domain=view.domain, batch=proposal.batch, panel_round=view.panel_round, digest=proposal.digest
+        )
+        paid = [one.wallet for one in proposal.tallies]
+        if view.account.mode == 0:
+            paid += [wallet for wallet, _ in signatures]
+        settle = self.instructions.build(
+            "settle_batch",
+            accounts={"request": Pubkey(view.address), "mint": self.mint, "token_program": self.token_program},
+            args={
+                "batch": proposal.batch,
+                "root": proposal.root,
+                "records": proposal.records,
+                "judged": proposal.judged,
+                "answers": proposal.answers,
+                "votes": proposal.votes,
+                "tallies": [
+                    {
+                        "good": one.good,
+                        "bad": one.bad,
+                        "gold_passed": one.gold_passed,
+                        "gold_failed": one.gold_failed,
+                        "units": one.units,
+                    }
+                    for one in proposal.tallies
+                ],
             },
+            remaining=[
+                AccountMeta(key, False, key != Pubkey.default()) for wallet in paid for key in self.accounts(wallet)
+            ],
         )
-
-    async def relay(self, text: str) -> Receipt:
-        """Sends a signed transaction (base64) that calls the market's program, and takes notice of what it did.
-
-        Raises `FieldError`, `Forbidden` (it is not about this market), `ProgramError`, `TransactionFailed`,
-        `BlockhashExpired`.
-        """
-        try:
-            raw = base64.b64decode(text, validate=True)
-            transaction = VersionedTransaction.from_bytes(raw)
-        except (binascii.Error, ValueError) as error:
-            raise FieldError("transaction", "is no signed transaction", hint="base64 of its bytes") from error
-        if len(raw) > PACKET:
-            raise FieldError("transaction", f"has {len(raw)} bytes", hint=f"at most {PACKET}")
-        if self._market.terms.program_id not in transaction.message.account_keys:
-            raise Forbidden("the transaction does not call this market's program", field="transaction")
-        receipt = await self._market.chain.send_raw(raw)
-        for event in receipt.events:
-            await self.observe(event)
-        return receipt
-
-    async def observe(self, event: Event) -> None:
-        """Brings the projections up to date with an event. Idempotent: the indexer may tell it again."""
-        data: Any = event.data
-        if (participant := getattr(data, "participant", None)) is not None:
-            await self._market.participants.refresh_at(bytes(participant))
-        if event.name == "RequestPosted":
-            await self._market.requests.activate(bytes(data.request), signature=event.signature)
-        elif event.name.startswith("Request") and hasattr(data, "request"):
-            await self._market.requests.sync(bytes(data.request))
+        return [
+            set_compute_unit_limit(min(UNITS + UNITS_EACH * len(paid), MOST_UNITS)),
+            signatures_instruction(message, [(Pubkey(wallet), signature) for wallet, signature in signatures]),
+            settle,
+        ]

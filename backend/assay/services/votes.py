@@ -39,9 +39,16 @@ async def _locked(tx: Session, answer: bytes, *, round: int, voter: bytes) -> An
 
 
 async def commit(
-    db: Database, *, voter: bytes, answer: bytes, round: int, commitment: bytes, signature: bytes
+    db: Database,
+    *,
+    voter: bytes,
+    answer: bytes,
+    round: int,
+    commitment: bytes,
+    signature: bytes,
+    reveal_seconds: float,
 ) -> Step:
-    """Takes a signed commitment; the same one again is fine.
+    """Takes a signed commitment; the same one again is fine. The last of a panel closes the commits.
 
     Raises `NotFound`, `Forbidden` (not on the panel), `SignatureInvalid`, `Gone` (commits are closed), `AlreadyDone`
     (this voter committed to something else).
@@ -50,9 +57,7 @@ async def commit(
         raise FieldError("commitment", "is all zero", hint="sha256 of vote and salt as docs/protocol.md says")
     async with db.transaction() as tx:
         row = await _locked(tx, answer, round=round, voter=voter)
-        message = messages.commit(
-            domain=row["domain"], answer=answer, round=round, voter=voter, commitment=commitment
-        )
+        message = messages.commit(domain=row["domain"], answer=answer, round=round, voter=voter, commitment=commitment)
         messages.verify(signature, key=voter, message=message)
         votes = {vote["voter"]: vote for vote in await tx.fetch("votes_of_round", answer, round)}
         if voter in votes:
@@ -63,6 +68,8 @@ async def commit(
             raise Gone(f"the commits of round {round} are closed")
         await tx.execute("vote_commit", answer, round, voter, commitment, signature)
         complete = len(votes) + 1 == len(row["panel"])
+        if complete:
+            await tx.execute("round_close_commits", answer, round, reveal_seconds)
         return Step(answer, round, all_committed=complete)
 
 
@@ -82,7 +89,9 @@ async def reveal(db: Database, *, voter: bytes, answer: bytes, round: int, vote:
             domain=row["domain"], answer=answer, round=round, voter=voter, vote=vote, salt=salt
         )
         if expected != mine["commitment"]:
-            raise FieldError("salt", "vote and salt do not open the commitment", hint=f"sha256 {mine['commitment'].hex()}")
+            raise FieldError(
+                "salt", "vote and salt do not open the commitment", hint=f"sha256 {mine['commitment'].hex()}"
+            )
         if mine["vote"] is not None:
             return Step(answer, round)
         if row["state"] == "commit":

@@ -98,11 +98,10 @@ create table cursors (
     value jsonb not null
 );
 
--- The address lookup table of a request and what stands in it.
+-- The address lookup tables of a request; what stands in them is read from the chain.
 create table lookup_tables (
     address   key32 primary key,
-    request   key32 not null references requests on delete cascade,
-    addresses bytea[] not null default '{}'
+    request   key32 not null references requests on delete cascade
 );
 create index lookup_tables_by_request on lookup_tables (request);
 

@@ -95,11 +95,12 @@ select validator, signature, refusal, detail from batch_signatures
 where request = $1 and batch = $2 and panel_round = $3 order by received_at
 
 -- batch_submitted
-update batches set submitted_at = clock_timestamp() where request = $1 and batch = $2 and submitted_at is null
+update batches set submitted_at = clock_timestamp(), panel_round = $3, signers = $4
+where request = $1 and batch = $2 and state = 'proposed'
 
 -- batch_settled
 update batches set state = 'settled', settled_at = clock_timestamp(), panel_round = $3, signature = $4, slot = $5, compute_units = $6,
-       signers = $7
+       signers = coalesce($7, signers)
 where request = $1 and batch = $2 and state = 'proposed'
 
 -- answers_settled
@@ -112,3 +113,48 @@ insert into payments (request, batch, wallet, role, amount, owed, signature, slo
 select $1, $2, u.wallet, u.role, u.amount, u.owed, $3, $4
 from unnest($5::bytea[], $6::int[], $7::bigint[], $8::bool[]) as u (wallet, role, amount, owed)
 on conflict do nothing
+
+-- lookup_tables_of
+select address from lookup_tables where request = $1
+
+-- lookup_table_keep
+insert into lookup_tables (address, request) values ($1, $2) on conflict do nothing
+
+-- cursor_get
+select value from cursors where name = $1
+
+-- cursor_set
+insert into cursors (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value
+
+-- event_insert
+insert into chain_events (signature, index, slot, name, data) values ($1, $2, $3, $4, $5) on conflict do nothing returning 1
+
+-- projections_clear
+truncate chain_events, participants, payments
+
+-- labelers_of_request
+select distinct labeler from answers where request = $1 and batch is null
+
+-- answers_of_batch
+select id, labeler, verdict, decided_at from answers where request = $1 and batch = $2 order by id
+
+-- settled_event
+select signature, slot, data from chain_events where name = 'BatchSettled' and data->>'request' = $1 and (data->>'batch')::bigint = $2
+
+-- latencies
+-- Milliseconds from deciding vote to confirmed payment.
+select extract(epoch from settled_at - decided_at) * 1000 as ms from answers
+where settled_at is not null and ($1::bytea is null or request = $1)
+
+-- requests_with_batches
+select distinct request from batches where state = 'settled'
+
+-- cursor_delete
+delete from cursors where name = $1
+
+-- batches_all
+select * from batches order by request, batch
+
+-- requests_to_draw
+-- Open requests, for which a panel may have to be drawn.
+select address from requests where state = 'open' and domain is not null

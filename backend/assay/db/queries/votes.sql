@@ -26,8 +26,11 @@ select r.*, (select count(*) from votes v where v.answer = r.answer and v.round 
 from rounds r where r.answer = $1 and r.round = $2
 
 -- rounds_overdue
+-- Rounds whose time is over, or that were complete when the market stopped.
 select answer, round from rounds
-where (state = 'commit' and commit_until < clock_timestamp()) or (state = 'reveal' and reveal_until < clock_timestamp())
+where (state = 'commit' and commit_until < clock_timestamp())
+   or (state = 'reveal' and (reveal_until < clock_timestamp() or not exists (
+        select 1 from votes v where v.answer = rounds.answer and v.round = rounds.round and v.vote is null)))
 limit 500
 
 -- vote_commit
@@ -80,9 +83,31 @@ where id = $1 and state in ('submitted', 'judging')
 -- task_accepted
 update tasks set state = 'done', label = $2, label_hash = $3, confidence = $4, decided_at = $5 where id = $1 and decided_at is null
 
--- task_again
--- A rejected answer's task wants one more, from another labeler.
-update tasks set state = 'open', answers_wanted = answers_taken + 1 where id = $1 and decided_at is null
+-- answers_judging
+update answers set state = 'judging' where id = any($1::bytea[]) and state = 'submitted'
 
--- task_given_up
-update tasks set state = 'done' where id = $1 and decided_at is null
+-- review_commitments
+-- What a request by review still has to pay for: verdicts not settled yet, and tasks that will get one.
+select (select count(*) from answers a where a.request = $1 and a.state = 'judged' and a.verdict) as accepted,
+       (select count(*) from answers a where a.request = $1 and a.state = 'judged' and not a.verdict) as rejected,
+       (select count(*) from tasks t where t.request = $1 and t.decided_at is null) as undecided
+
+-- review_exhausted
+-- Tasks whose every answer was rejected: they want one more, from another labeler.
+select t.id from tasks t
+where t.request = $1 and t.decided_at is null and t.answers_taken >= t.answers_wanted
+  and not exists (select 1 from answers a where a.task = t.id and a.state in ('submitted', 'judging'))
+  and not exists (select 1 from leases l where l.task = t.id)
+
+-- requests_exhausted
+select distinct t.request from tasks t join requests r on r.address = t.request
+where r.mode = 1 and r.state = 'open' and t.decided_at is null and t.answers_taken >= t.answers_wanted
+  and not exists (select 1 from answers a where a.task = t.id and a.state in ('submitted', 'judging'))
+  and not exists (select 1 from leases l where l.task = t.id)
+
+-- tasks_again
+update tasks set state = 'open', answers_wanted = answers_taken + 1
+where id = any($1::bytea[]) and decided_at is null and answers_taken >= answers_wanted
+
+-- task_gold
+select id, index, gold from tasks where id = $1

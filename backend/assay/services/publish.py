@@ -1,0 +1,156 @@
+"""The published vote log: a file a request, a line a settled batch, from which anybody can replay it.
+
+A line is written after its batch is settled and recorded. Whatever a crash leaves unwritten is written at the next
+start, and a line that was cut off is taken away first; so the file is always a prefix of what the database can give.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from assay.domain import messages, votelog
+from assay.domain.votelog import Header, Line
+from assay.errors import AssayError
+from assay.services.proposals import Proposal
+
+if TYPE_CHECKING:
+    from assay.services.market import Market
+
+log = structlog.get_logger(__name__)
+
+LINES = 50
+
+
+class Publisher:
+    """Writes the logs under `settings.log_dir`."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+        self._db = market.db
+        self._folder = market.settings.log_dir
+        self._next: dict[bytes, int] = {}
+        self._locks: dict[bytes, asyncio.Lock] = {}
+        self._tasks: dict[bytes, asyncio.Task[None]] = {}
+
+    def path(self, request: bytes) -> Path:
+        """The log of a request."""
+        return self._folder / f"{messages.b58(request)}.jsonl"
+
+    async def publish(self, request: bytes) -> int:
+        """Appends what is settled and not in the file; how many batches."""
+        written = 0
+        async with self._locks.setdefault(request, asyncio.Lock()):
+            if request not in self._next:
+                self._next[request] = await self._begin(request)
+            while True:
+                rows = await self._db.fetch("batches_settled", request, self._next[request], LINES)
+                lines: list[bytes] = []
+                for row in rows:
+                    if row["batch"] != self._next[request] + len(lines):
+                        break
+                    lines.append(await self._line(row))
+                if not lines:
+                    return written
+                await asyncio.to_thread(_append, self.path(request), b"".join(lines))
+                self._next[request] += len(lines)
+                written += len(lines)
+
+    def kick(self, request: bytes) -> None:
+        """`publish` in the background: nobody's payment waits for the log."""
+        task = self._tasks.get(request)
+        if task is None or task.done():
+            self._tasks[request] = asyncio.create_task(self._quietly(request), name="publisher")
+
+    async def _quietly(self, request: bytes) -> None:
+        try:
+            while await self.publish(request):
+                pass
+        except (AssayError, OSError) as error:
+            log.warning("log not written", request=messages.b58(request), error=str(error))
+
+    async def close(self) -> None:
+        """Waits for what is being written."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def publish_all(self) -> None:
+        """`publish` for every request that has settled batches: what a crash left unwritten."""
+        for row in await self._db.fetch("requests_with_batches"):
+            await self.publish(row["request"])
+
+    async def _begin(self, request: bytes) -> int:
+        """Makes or mends the file; the number of the next batch."""
+        path = self.path(request)
+        count = await asyncio.to_thread(_mend, path)
+        if count == 0:
+            info = await self._market.requests.info(request, fresh=True)
+            assert info.domain is not None
+            header = Header(
+                program=bytes(self._market.chain.program.id),
+                request=request,
+                buyer=info.buyer,
+                domain=info.domain,
+                spec=await self._market.requests.spec(request),
+            )
+            await asyncio.to_thread(_append, path, votelog.encode_header(header))
+            count = 1
+        return count - 1
+
+    async def _line(self, row: object) -> bytes:
+        one: dict[str, object] = dict(row)  # type: ignore[call-overload]
+        proposal = Proposal.of_row(row)
+        signed = await self._db.fetch("batch_signatures_of", proposal.request, proposal.batch, one["panel_round"])
+        by_wallet = {vote["validator"]: vote["signature"] for vote in signed if vote["signature"] is not None}
+        signers = one["signers"] or sorted(by_wallet)
+        assert isinstance(signers, list)
+        return votelog.encode_batch(
+            Line(
+                batch=proposal.batch,
+                panel_round=int(str(one["panel_round"])),
+                tasks=proposal.tasks(),
+                records=proposal.records,
+                judged=proposal.judged,
+                answers=proposal.answers,
+                votes=proposal.votes,
+                root=proposal.root,
+                digest=proposal.digest,
+                tallies=proposal.tallies,
+                signatures=tuple((wallet, by_wallet[wallet]) for wallet in signers if wallet in by_wallet),
+                transaction=messages.unb58(str(one["signature"]), size=64, field="transaction"),
+            )
+        )
+
+
+def _append(path: Path, data: bytes) -> None:
+    """Appends and waits for the disk; a file that is new is flushed with its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = not path.exists()
+    with open(path, "ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if fresh:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _mend(path: Path) -> int:
+    """Cuts off a line that has no end; how many whole lines there are."""
+    if not path.exists():
+        return 0
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole != len(data):
+        log.warning("cut-off line taken away", file=path.name, bytes=len(data) - whole)
+        with open(path, "r+b") as file:
+            file.truncate(whole)
+            file.flush()
+            os.fsync(file.fileno())
+    return data.count(b"\n")

@@ -1,0 +1,364 @@
+"""The settler: from verdicts that stand to tokens in accounts, one batch of a request at a time.
+
+Safe to stop anywhere. What is proposed is written down first; signatures are kept as they come; whether a batch landed
+is read from the chain, which takes each batch number once. So a settler that starts again, or a second one, can only
+finish what was begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from solders.keypair import Keypair
+
+from assay.chain.base import Receipt
+from assay.domain import messages
+from assay.errors import (
+    AccountMissing,
+    AssayError,
+    BlockhashExpired,
+    ChainError,
+    ChainUnavailable,
+    Conflict,
+    Forbidden,
+    NotFound,
+    TransactionFailed,
+)
+from assay.services.confirm import Confirmer
+from assay.services.hub import Hub
+from assay.services.panels import Panels, View
+from assay.services.proposals import Proposal, Proposals, cost
+from assay.services.tables import Tables
+from assay.services.transactions import Builder
+
+if TYPE_CHECKING:
+    from assay.domain.batch import Batch
+    from assay.services.market import Market
+
+log = structlog.get_logger(__name__)
+
+REST_OF_PANEL = 0.015
+"""Seconds that a quorum waits for the rest of the panel in agreement mode, where who co-signs is paid."""
+ANSWERS = 256
+"""Answers in a batch at most."""
+IDLE = 1.0
+"""Seconds after which a request is looked at again though nothing was heard."""
+RETRY = 0.2
+
+
+class Settler:
+    """Settles one request for as long as there is something to settle."""
+
+    def __init__(self, request: bytes, owner: Settlement) -> None:
+        self.request = request
+        self._owner = owner
+        self._market = owner.market
+        self.wake = asyncio.Event()
+        self.news = asyncio.Event()
+        self._told: tuple[int, int, tuple[bytes, ...]] | None = None
+
+    async def run(self) -> None:
+        """Until cancelled, or the request is closed."""
+        wait = RETRY
+        while True:
+            try:
+                if not await self._step():
+                    return
+                wait = RETRY
+            except AccountMissing:
+                await self._market.requests.sync(self.request)
+                return
+            except AssayError as error:
+                log.warning("settlement held up", request=messages.b58(self.request), code=error.code, error=str(error))
+                self._owner.panels.forget(self.request)
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, 5.0)
+
+    async def _step(self) -> bool:
+        """Settles what is due, or waits for it. False when the request is closed."""
+        view = await self._owner.panels.view(self.request)
+        if view.closed:
+            await self._market.requests.sync(self.request)
+            return False
+        proposal = await self._owner.proposals.open(self.request)
+        if proposal is None:
+            proposal = await self._propose(view)
+        if proposal is None:
+            return True
+        await self._settle(proposal)
+        return True
+
+    # -- proposing ----------------------------------------------------------------------------------------------------
+
+    async def _propose(self, view: View) -> Proposal | None:
+        """Waits until a batch is due and writes it down."""
+        self.wake.clear()
+        info = await self._market.requests.info(self.request)
+        due = await self._owner.proposals.due(self.request, mode=info.mode, closing=info.state == "closing")
+        if due.since is None:
+            await self._wait(IDLE)
+            return None
+        settings = self._market.settings
+        left = (due.since + timedelta(milliseconds=settings.batch_ms) - datetime.now(UTC)).total_seconds()
+        if left > 0 and due.waiting < settings.batch_records:
+            await self._wait(left)
+            return None
+        view = await self._owner.panels.view(self.request)
+        if view.account.panel_count == 0:
+            view = await self._owner.panels.draw(self.request)
+            if view.account.panel_count == 0:
+                await self._wait(IDLE)
+                return None
+        builder = await self._owner.builder(view)
+        made = await self._owner.proposals.make(
+            self.request,
+            batch=view.next_batch,
+            participant=builder.participant,
+            room=lambda wallets: builder.room(wallets),
+            budget=lambda found: self._affordable(view, found),
+            most=ANSWERS,
+        )
+        if made is None:
+            log.warning("nothing fits the escrow", request=messages.b58(self.request), free=view.free)
+            self._owner.panels.forget(self.request)
+            await self._wait(IDLE)
+        return made
+
+    @staticmethod
+    def _affordable(view: View, found: Batch) -> bool:
+        one = view.account
+        most = cost(
+            found,
+            price=one.price,
+            validation_fee=one.validation_fee,
+            fee_bps=one.terms.params.fee_bps,
+            premium_bps=max(one.terms.premium_bps),
+        )
+        return most <= view.free and one.records_done + len(found.records) <= one.records
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(seconds, 0.001)):
+                await self.wake.wait()
+        except TimeoutError:
+            return
+
+    # -- signatures ---------------------------------------------------------------------------------------------------
+
+    async def _settle(self, proposal: Proposal) -> None:
+        """Asks the panel, submits, confirms. Returns when the batch is settled, raises to be called again."""
+        view = await self._owner.panels.view(self.request)
+        if view.next_batch > proposal.batch:
+            await self._owner.confirmer.landed(proposal, None)
+            return
+        if view.next_batch < proposal.batch:
+            raise Conflict(f"batch {proposal.batch} is ahead of the chain's {view.next_batch}")
+        signatures = await self._signatures(proposal, view)
+        if signatures is None:
+            await self._no_quorum(proposal)
+            return
+        try:
+            receipt = await self._submit(proposal, view, signatures)
+        except (TransactionFailed, BlockhashExpired, ChainUnavailable) as error:
+            view = await self._owner.panels.view(self.request, fresh=True)
+            if view.next_batch <= proposal.batch:
+                raise  # it had no effect: again, with what the chain says now
+            log.info(
+                "settled by another submission",
+                request=messages.b58(self.request),
+                batch=proposal.batch,
+                code=error.code,
+            )
+            receipt = None
+        self._owner.panels.forget(self.request)
+        await self._owner.confirmer.landed(proposal, receipt, signers=[wallet for wallet, _ in signatures])
+
+    async def _signatures(self, proposal: Proposal, view: View) -> list[tuple[bytes, bytes]] | None:
+        """A quorum of the panel's signatures, in the panel's order; None if none came together in time."""
+        panel, quorum = view.panel, view.quorum
+        message = messages.batch(
+            domain=view.domain, batch=proposal.batch, panel_round=view.panel_round, digest=proposal.digest
+        )
+        deadline = time.monotonic() + self._market.settings.sign_timeout
+        asked = False
+        while True:
+            self.news.clear()
+            rows = await self._market.db.fetch("batch_signatures_of", self.request, proposal.batch, view.panel_round)
+            found = {
+                row["validator"]: row["signature"]
+                for row in rows
+                if row["signature"] is not None
+                and row["validator"] in panel
+                and messages.verified(row["signature"], key=row["validator"], message=message)
+            }
+            refused = {row["validator"] for row in rows if row["refusal"] is not None}
+            silent = [member for member in panel if member not in found]
+            if len(found) == len(panel):
+                return [(member, found[member]) for member in panel]
+            if len(found) >= quorum:
+                deadline = min(deadline, time.monotonic() + REST_OF_PANEL)
+                expected = [one for one in silent if one not in refused and self._owner.hub.connected(one)]
+                if view.account.mode != 0 or not expected or not asked or time.monotonic() >= deadline:
+                    return [(member, found[member]) for member in panel if member in found]
+            if not asked:
+                asked = True
+                self._owner.hub.push(silent, proposal.message(view.panel_round))
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return [(m, found[m]) for m in panel if m in found] if len(found) >= quorum else None
+            try:
+                async with asyncio.timeout(left):
+                    await self.news.wait()
+            except TimeoutError:
+                if len(found) < quorum:
+                    return None
+
+    async def _no_quorum(self, proposal: Proposal) -> None:
+        """Too few signed: another panel as soon as the chain allows it, else the same one again."""
+        rows = await self._market.db.fetch(
+            "batch_signatures_of",
+            self.request,
+            proposal.batch,
+            (await self._owner.panels.view(self.request)).panel_round,
+        )
+        log.warning(
+            "no quorum",
+            request=messages.b58(self.request),
+            batch=proposal.batch,
+            signed=sum(row["signature"] is not None for row in rows),
+            refusals=[f"{messages.b58(row['validator'])}: {row['refusal']}" for row in rows if row["refusal"]],
+        )
+        if await self._owner.panels.due(self.request):
+            await self._owner.panels.draw(self.request)
+        else:
+            await self._owner.panels.view(self.request, fresh=True)
+            await self._wait(RETRY)
+
+    # -- submitting ---------------------------------------------------------------------------------------------------
+
+    async def _submit(self, proposal: Proposal, view: View, signatures: Sequence[tuple[bytes, bytes]]) -> Receipt:
+        """Sends the batch and waits until it has landed."""
+        builder = await self._owner.builder(view, wallets=[one.wallet for one in proposal.tallies])
+        instructions = builder.settle(proposal, view, signatures)
+        await self._market.db.execute("batch_submitted", self.request, proposal.batch)
+        return await self._market.chain.send(instructions, payer=self._owner.operator, lookup_tables=builder.tables)
+
+
+class Settlement:
+    """All settlers of this process."""
+
+    def __init__(
+        self, market: Market, *, hub: Hub, panels: Panels, operator: Keypair, tables: Tables, confirmer: Confirmer
+    ) -> None:
+        self.market = market
+        self.hub = hub
+        self.panels = panels
+        self.operator = operator
+        self.tables = tables
+        self.confirmer = confirmer
+        self.proposals = Proposals(market)
+        self._settlers: dict[bytes, Settler] = {}
+        self._tasks: dict[bytes, asyncio.Task[None]] = {}
+
+    async def builder(self, view: View, *, wallets: Sequence[bytes] = ()) -> Builder:
+        """What puts a settlement's transaction together now."""
+        return await Builder.ready(
+            self.market,
+            view,
+            operator=self.operator.pubkey(),
+            tables=await self.tables.active(view.address),
+            wallets=wallets,
+        )
+
+    def wake(self, request: bytes) -> None:
+        """Something may be due in `request`."""
+        task = self._tasks.get(request)
+        if task is None or task.done():
+            settler = self._settlers[request] = Settler(request, self)
+            self._tasks[request] = asyncio.create_task(settler.run(), name=f"settler-{messages.b58(request)}")
+        self._settlers[request].wake.set()
+
+    def news(self, request: bytes) -> None:
+        """A signature or a refusal came in."""
+        settler = self._settlers.get(request)
+        if settler is not None:
+            settler.news.set()
+
+    async def close(self) -> None:
+        """Stops all settlers where they are."""
+        tasks = [task for task in self._tasks.values() if not task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._settlers.clear()
+
+    # -- what validators say ------------------------------------------------------------------------------------------
+
+    async def _open(self, request: bytes, batch: int, panel_round: int, wallet: bytes) -> tuple[Proposal, View] | None:
+        """The proposal that is being signed; None if it has been settled meanwhile."""
+        row = await self.market.db.row("batch_by_number", request, batch)
+        if row is None:
+            raise NotFound(f"there is no proposal {batch} of this request", field="batch")
+        if row["state"] != "proposed":
+            return None
+        view = await self.panels.view(request)
+        if view.panel_round != panel_round:
+            view = await self.panels.view(request, fresh=True)
+        if view.panel_round != panel_round:
+            raise Conflict(f"the panel's round is {view.panel_round}", field="panel_round")
+        if wallet not in view.panel:
+            raise Forbidden("this wallet is not on the panel", field="wallet")
+        return Proposal.of_row(row), view
+
+    async def sign(
+        self, wallet: bytes, *, request: bytes, batch: int, panel_round: int, digest: bytes, signature: bytes
+    ) -> None:
+        """Takes a signature. Raises `NotFound`, `Conflict`, `Forbidden`, `SignatureInvalid`."""
+        found = await self._open(request, batch, panel_round, wallet)
+        if found is None:
+            return
+        proposal, view = found
+        if digest != proposal.digest:
+            raise Conflict("the signature is over another digest than was proposed", field="digest")
+        message = messages.batch(domain=view.domain, batch=batch, panel_round=panel_round, digest=digest)
+        messages.verify(signature, key=wallet, message=message)
+        await self.market.db.execute("batch_signature", request, batch, panel_round, wallet, signature, None, None)
+        self.news(request)
+
+    async def refuse(
+        self, wallet: bytes, *, request: bytes, batch: int, panel_round: int, reason: str, detail: str
+    ) -> None:
+        """Takes a refusal and its reason. Raises `NotFound`, `Conflict`, `Forbidden`."""
+        if await self._open(request, batch, panel_round, wallet) is None:
+            return
+        log.warning(
+            "refused",
+            request=messages.b58(request),
+            batch=batch,
+            validator=messages.b58(wallet),
+            reason=reason,
+            detail=detail,
+        )
+        await self.market.db.execute("batch_signature", request, batch, panel_round, wallet, None, reason, detail)
+        self.news(request)
+
+    async def open_for(self, wallet: bytes) -> list[dict[str, Any]]:
+        """Proposals that wait for the signature of `wallet`."""
+        found = []
+        for row in await self.market.db.fetch("proposals_open"):
+            try:
+                view = await self.panels.view(row["request"])
+            except ChainError:
+                continue
+            if wallet not in view.panel:
+                continue
+            signed = await self.market.db.fetch("batch_signatures_of", row["request"], row["batch"], view.panel_round)
+            if not any(one["validator"] == wallet and one["signature"] is not None for one in signed):
+                found.append(Proposal.of_row(row).message(view.panel_round))
+        return found
