@@ -19,7 +19,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM
 
 from assay.chain.base import Chain
-from assay.errors import AccountMalformed, AccountMissing, BadRequest, ChainUnavailable
+from assay.errors import AccountMalformed, AccountMissing, ChainError, ChainUnavailable
 
 PROGRAM = Pubkey.from_string("AddressLookupTab1e1111111111111111111111111")
 META = 56
@@ -177,7 +177,8 @@ class LookupTables:
         if slot < 1:
             await self._next_slot()
             slot = await self._chain.slot()
-        for back in range(1, 100):
+        refusal: ChainError | None = None
+        for back in range(1, min(slot, 100) + 1):
             instruction, address = create_table(me, me, slot - back)
             if await self._chain.account(address) is not None:
                 continue  # made in the same slot before
@@ -185,7 +186,10 @@ class LookupTables:
             if simulated.error is None:
                 await self._chain.send([instruction], payer=self._authority)
                 return address
-        raise BadRequest("no recent slot can name a new lookup table", field="slot")
+            refusal = simulated.error
+            if back > 8:
+                break
+        raise refusal or ChainUnavailable("no recent slot can name a new lookup table", retry_after=1)
 
     async def _next_slot(self) -> None:
         start = await self._chain.slot()

@@ -88,8 +88,8 @@ class Slots:
         return None if at is None else self.slot - at
 
     def slot_hashes(self) -> bytes:
-        """Data of the SlotHashes sysvar: count u64, then (slot u64, hash), newest first."""
-        return struct.pack("<Q", len(self._table) // 40) + self._table
+        """Data of the SlotHashes sysvar: count u64, then (slot u64, hash), newest first; always of its full size."""
+        return (struct.pack("<Q", len(self._table) // 40) + self._table).ljust(8 + HASHES * 40, b"\0")
 
     def _digest(self, tag: bytes, slot: int) -> bytes:
         return hashlib.sha256(tag + self._secret + struct.pack("<Q", slot)).digest()
