@@ -1,0 +1,74 @@
+"""Specifications: one canonical form, bounds, and clear words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from assay.domain import canonical, spec
+from assay.errors import FieldError
+
+CID = "bafkrei" + "a" * 52
+ITEM = {"cid": CID, "media_type": "image/png"}
+GOOD: dict[str, Any] = {
+    "title": "Animals",
+    "instructions": "Which?",
+    "kind": "choice",
+    "schema": {"classes": ["cat", "dog"]},
+    "mode": "agreement",
+    "overlap": 3,
+    "items": [ITEM, {**ITEM, "overlap": 7}],
+}
+
+
+def test_defaults_and_the_canonical_form() -> None:
+    parsed = spec.parse(GOOD)
+    assert (parsed.kind_number, parsed.mode_number, parsed.max_overlap, parsed.max_answers) == (0, 0, 7, 10)
+    assert (parsed.method, parsed.assignment, parsed.lease_seconds) == ("majority", "random", 600)
+    again = spec.parse(canonical.loads(canonical.dumps(parsed.document)))
+    assert again.hash == parsed.hash == canonical.digest(parsed.document)
+    assert again.document == parsed.document
+    assert spec.parse(GOOD | {"consensus": {"method": "weighted"}}).method == "weighted"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"title": ""}, "title"),
+        ({"title": None}, "title"),
+        ({"kind": "dance"}, "kind"),
+        ({"kind": ["choice"]}, "kind"),
+        ({"schema": {"classes": ["cat"]}}, "schema.classes"),
+        ({"schema": {"classes": ["cat", ""]}}, "schema.classes[1]"),
+        ({"schema": 5}, "schema"),
+        ({"mode": "vote"}, "mode"),
+        ({"overlap": 65}, "overlap"),
+        ({"overlap": True}, "overlap"),
+        ({"items": []}, "items"),
+        ({"items": [ITEM, {**ITEM, "cid": "x"}]}, "items[1].cid"),
+        ({"items": [{**ITEM, "media_type": "text/html"}]}, "items[0].media_type"),
+        ({"items": [{**ITEM, "overlap": 0}]}, "items[0].overlap"),
+        ({"consensus": {"method": "oracle"}}, "consensus.method"),
+        ({"consensus": {}}, "consensus.method"),
+        ({"gold": {"root": "00", "count": 1}}, "gold.root"),
+        ({"gold": {"root": "0" * 64, "count": 3}}, "gold.count"),
+        ({"limits": {"lease_seconds": 1}}, "limits.lease_seconds"),
+        ({"limits": {"speed": 1}}, "limits.speed"),
+        ({"assignment": "mine"}, "assignment"),
+        ({"version": 2}, "version"),
+        ({"colour": "red"}, "colour"),
+        ({"kind": "file", "schema": {"media_types": ["image/png"]}}, "mode"),
+    ],
+)
+def test_what_is_wrong_is_named(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(FieldError) as failure:
+        spec.parse(GOOD | change)
+    assert failure.value.field == field
+
+
+@pytest.mark.parametrize("name", ["title", "instructions", "kind", "schema", "mode", "items"])
+def test_what_is_missing_is_named(name: str) -> None:
+    with pytest.raises(FieldError, match="is missing") as failure:
+        spec.parse({key: value for key, value in GOOD.items() if key != name})
+    assert failure.value.field == name
