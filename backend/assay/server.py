@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -50,6 +51,7 @@ class Server:
         self._params = params
         self._stack = AsyncExitStack()
         self.market: Market
+        self._postgres: EmbeddedPostgres | None = None
         self.port = settings.port
 
     @property
@@ -99,6 +101,7 @@ class Server:
         await engine.start()
         self._stack.push_async_callback(engine.stop)
         self._loop("sweeper", self._sweep, SWEEP_SECONDS)
+        self._loop("database watch", self._watch_database, SWEEP_SECONDS)
         self._loop("forgetter", self.market.sessions.sweep, FORGET_SECONDS)
         self._announce(rpc_url, ws_url)
         log.info("market is up", url=self.url, rpc=rpc_url, home=str(settings.home))
@@ -129,6 +132,7 @@ class Server:
             postgres = EmbeddedPostgres(self.settings.postgres_dir)
             url = await postgres.start()
             self._stack.push_async_callback(postgres.stop)
+            self._postgres = postgres
         database = await Database.open(url, size=self.settings.database_pool)
         self._stack.push_async_callback(database.close)
         return database
@@ -181,6 +185,11 @@ class Server:
 
         self._stack.push_async_callback(end)
 
+    async def _watch_database(self) -> None:
+        if self._postgres is not None and self._postgres.pid() is None:
+            log.warning("PostgreSQL is gone: starting it again")
+            await self._postgres.start()
+
     async def _sweep(self) -> None:
         if swept := await self.market.tasks.sweep():
             log.info("leases ended", tasks=swept)
@@ -197,8 +206,31 @@ async def _forever(name: str, work: Callable[[], Awaitable[object]], seconds: fl
             log.exception("chore failed", chore=name)
 
 
+def configure_logging(settings: Settings) -> None:
+    """Log lines for a terminal, or one JSON object a line."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if settings.log_json
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            *([structlog.processors.format_exc_info] if settings.log_json else []),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 async def run(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM, then stops in order; a second signal ends the process at once."""
+    configure_logging(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -1,0 +1,71 @@
+"""Migrations: run once each, in order, never changed; named queries."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from assay.db import migrations
+from assay.db.pool import Database
+from assay.db.queries import QUERIES
+from assay.errors import ConfigError
+
+
+async def test_all_run_once_and_are_recorded(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    names = [migration.name for migration in migrations.load()]
+    assert await migrations.migrate(connection) == names
+    assert await migrations.migrate(connection) == []
+    assert [row["name"] for row in await connection.fetch("select name from migrations order by number")] == names
+    await connection.close()
+
+
+async def test_two_at_once_run_each_migration_once(database_url: str) -> None:
+    connections = [await asyncpg.connect(database_url) for _ in range(3)]
+    ran = await asyncio.gather(*(migrations.migrate(connection) for connection in connections))
+    assert sorted(name for names in ran for name in names) == [one.name for one in migrations.load()]
+    for connection in connections:
+        await connection.close()
+
+
+async def test_a_changed_migration_is_refused(database_url: str) -> None:
+    async with await Database.open(database_url):
+        pass
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("update migrations set checksum = 'x' where number = 1")
+    with pytest.raises(ConfigError, match=r"0001_market\.sql was changed after it ran"):
+        await migrations.migrate(connection)
+    await connection.close()
+
+
+async def test_a_newer_database_is_refused(database_url: str) -> None:
+    async with await Database.open(database_url):
+        pass
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("insert into migrations (number, name, checksum) values (9999, '9999_later.sql', 'x')")
+    with pytest.raises(ConfigError, match=r"9999_later\.sql, which this version does not know"):
+        await migrations.migrate(connection)
+    await connection.close()
+
+
+async def test_every_query_is_valid_sql(database: Database) -> None:
+    async with database.session() as session:
+        for name, text in QUERIES.items():
+            try:
+                await session.connection.prepare(text)
+            except asyncpg.PostgresError as error:
+                pytest.fail(f"{name}: {error}")
+
+
+async def test_a_listener_hears_of_answers_and_comes_back_after_a_loss(database: Database) -> None:
+    heard = asyncio.Event()
+    await database.listen("assay_answers", lambda payload: heard.set())
+    async with database.session() as session:
+        await session.connection.execute("notify assay_answers")
+        await asyncio.wait_for(heard.wait(), 5)
+        heard.clear()
+        assert database._listener is not None
+        await session.connection.execute("select pg_terminate_backend($1)", database._listener.get_server_pid())
+    await asyncio.wait_for(heard.wait(), 10)  # told once after it is back: something may have been missed
