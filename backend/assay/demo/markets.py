@@ -1,0 +1,162 @@
+"""A market in real processes: the server (chain, database, API, settler) and its validators."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from solders.keypair import Keypair
+
+from assay.chain.keys import ensure_key
+from assay.chain.program import load_program
+from assay.chain.rpc import RpcChain
+from assay.client import Client
+from assay.demo import cluster
+from assay.demo.processes import Processes
+from assay.domain.tally import Role
+from assay.settings import Settings
+
+START_SECONDS = 90.0
+AT_ONCE = 12
+"""Wallets that enrol side by side."""
+TOKEN = 10**6
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stakes:
+    """What each role stakes, in tokens: the market's minimum, and a validator's with room for slashes."""
+
+    labeler: int = 100
+    validator: int = 1500
+
+
+class MarketProcesses:
+    """`async with MarketProcesses(settings, validators=3, say=print) as market:` starts all and ends all."""
+
+    def __init__(self, settings: Settings, *, validators: int, say: Say) -> None:
+        self.settings = settings
+        self.processes = Processes(settings.home)
+        self.validators = [ensure_key(settings.keys_dir / f"validator-{i}.json") for i in range(validators)]
+        self.stakes = Stakes()
+        self._say = say
+        self._session: aiohttp.ClientSession | None = None
+        self.chain: RpcChain
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End validators and server, in this order."""
+        if self._session is not None:
+            await self._session.close()
+        await self.processes.__aexit__()
+        if hasattr(self, "chain"):
+            await self.chain.close()
+
+    @property
+    def state_file(self) -> Path:
+        """Where the server says that it is up."""
+        return self.settings.home / "run" / "server.json"
+
+    async def _start(self) -> None:
+        settings = self.settings
+        program = load_program(settings.program_id)
+        if settings.rpc_url is not None:
+            self._say(f"chain: {settings.rpc_url}")
+            self.chain = RpcChain(settings.rpc_url, ws_url=settings.ws_url, program=program)
+            await cluster.prepare(self.chain, settings)
+        state = await self.start_server()
+        if settings.rpc_url is None:
+            self._say(f"chain: embedded, JSON-RPC at {state['rpc_url']}")
+            self.chain = RpcChain(state["rpc_url"], ws_url=state["ws_url"], program=program)
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120))
+        await self.enrol(self.validators, Role.VALIDATOR, stake=self.stakes.validator)
+        for index in range(len(self.validators)):
+            await self.start_validator(index)
+        self._say(f"validators: {len(self.validators)} processes, {self.stakes.validator} tokens at stake each")
+
+    async def start_server(self) -> dict[str, Any]:
+        """Start the server process and wait until it listens; what it says of itself."""
+        self.state_file.unlink(missing_ok=True)
+        arguments = ["assay", "serve", "--home", str(self.settings.home), "--port", str(self.settings.port)]
+        if self.settings.rpc_url is not None:
+            arguments += ["--rpc", self.settings.rpc_url]
+        await self.processes.start("server", *arguments)
+        await self.processes.until_exists(self.state_file, seconds=START_SECONDS)
+        state: dict[str, Any] = json.loads(self.state_file.read_text())
+        self.url = state["url"]
+        self._say(f"server: API at {self.url}, database and settler behind it (logs in {self.processes.logs})")
+        return state
+
+    async def start_validator(self, index: int) -> None:
+        """Start the process of the validator `index`."""
+        state = json.loads(self.state_file.read_text())
+        key = self.settings.keys_dir / f"validator-{index}.json"
+        arguments = ["--key", str(key), "--api", state["url"], "--rpc", state["rpc_url"]]
+        if state.get("ws_url"):
+            arguments += ["--ws", state["ws_url"]]
+        await self.processes.start(
+            f"validator-{index}",
+            "assay_validator.cli",
+            *arguments,
+            "--judge",
+            "assay.demo.judges:Digits",
+            env={"ASSAY_DEMO_JUDGE": str(index)},
+        )
+
+    def client(self, key: Keypair) -> Client:
+        """A client of the API that signs with `key`; all share one pool of connections."""
+        assert self._session is not None
+        return Client(self.url, key=key, session=self._session)
+
+    async def enrol(self, keys: Sequence[Keypair], role: Role, *, stake: int, spend: int = 0) -> None:
+        """Give wallets what they need and register them in `role`; those that stand registered are left as they are.
+
+        `stake` and `spend` (what the wallet keeps in hand) are whole tokens.
+        """
+        addresses = self.chain_addresses([key.pubkey() for key in keys])
+        known = await self._accounts(addresses)
+        fresh = [key for key, account in zip(keys, known, strict=True) if account is None]
+        wanting = keys if spend else fresh
+        await cluster.fund(
+            self.chain, self.settings.keys_dir, [key.pubkey() for key in wanting], tokens=(stake + spend) * TOKEN
+        )
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(key: Keypair) -> None:
+            async with gate:
+                await self.client(key).enrol(role.name.lower(), stake=str(stake))
+
+        await asyncio.gather(*(one(key) for key in fresh))
+
+    def chain_addresses(self, wallets: Sequence[Any]) -> list[Any]:
+        """Participant addresses of wallets."""
+        from assay.chain.addresses import Addresses
+
+        addresses = Addresses(self.chain.program.id)
+        return [addresses.participant(wallet) for wallet in wallets]
+
+    async def _accounts(self, addresses: Sequence[Any]) -> list[Any]:
+        found: list[Any] = []
+        for start in range(0, len(addresses), 100):
+            found += await self.chain.accounts(addresses[start : start + 100])
+        return found
