@@ -8,6 +8,8 @@ from typing import Protocol, Self
 from numpy.typing import ArrayLike
 
 from .answers import Answers, Choice, InvalidAnswers
+from .auto import Auto
+from .correlated import Correlated
 from .dawid_skene import DawidSkene
 from .majority import Majority, WeightedMajority
 from .one_coin import OneCoin, Wawa
@@ -31,6 +33,8 @@ METHODS: Mapping[str, Callable[[int, ArrayLike | None], Method]] = {
     "wawa": lambda seed, weights: Wawa(),
     "one_coin": lambda seed, weights: OneCoin(),
     "dawid_skene": lambda seed, weights: DawidSkene(),
+    "correlated": lambda seed, weights: Correlated(),
+    "auto": lambda seed, weights: Auto(seed=seed),
 }
 
 
