@@ -40,7 +40,7 @@ LEADER = 0x61737361795F6531
 TAKE_LEAD = 0.5
 TICK = 0.25
 """Seconds after which a loop looks again though it heard nothing."""
-HOUSEKEEPING = 2.0
+HOUSEKEEPING = 0.5
 BELIEVED = 30.0
 """Seconds for which a wallet is believed to be a validator."""
 
@@ -58,6 +58,7 @@ class Engine:
         self._lock: asyncpg.Connection | None = None
         self._parts: _Parts | None = None
         self._joined: set[asyncio.Task[None]] = set()
+        self._prepared: dict[bytes, set[bytes]] = {}
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -200,12 +201,17 @@ class Engine:
         view = await parts.panels.view(request)
         if not view.panel:
             view = await parts.panels.draw(request)
-        wallets = [row["labeler"] for row in await self.market.db.fetch("labelers_of_request", request)]
+        prepared = self._prepared.setdefault(request, set())
+        rows = await self.market.db.fetch("labelers_of_request", request)
+        wallets = [wallet for wallet in (*view.panel, *(row["wallet"] for row in rows)) if wallet not in prepared]
+        if not wallets:
+            return
         builder = await parts.settlement.builder(view, wallets=wallets)
         addresses = [*builder.static()]
-        for wallet in (*view.panel, *wallets):
+        for wallet in wallets:
             addresses += builder.accounts(wallet)
         await parts.tables.want(request, addresses)
+        prepared.update(wallets)
 
     # -- what validators do -------------------------------------------------------------------------------------------
 

@@ -124,9 +124,10 @@ class Settler:
             most=ANSWERS,
         )
         if made is None:
-            log.warning("nothing fits the escrow", request=messages.b58(self.request), free=view.free)
+            # The escrow is short until reserves end, or the accounts await their place in a lookup table.
+            log.info("nothing can be settled yet", request=messages.b58(self.request), free=view.free)
             self._owner.panels.forget(self.request)
-            await self._wait(IDLE)
+            await asyncio.sleep(RETRY)
         return made
 
     @staticmethod
@@ -245,7 +246,8 @@ class Settler:
         """Sends the batch and waits until it has landed."""
         builder = await self._owner.builder(view, wallets=[one.wallet for one in proposal.tallies])
         instructions = builder.settle(proposal, view, signatures)
-        await self._market.db.execute("batch_submitted", self.request, proposal.batch)
+        signers = [wallet for wallet, _ in signatures]
+        await self._market.db.execute("batch_submitted", self.request, proposal.batch, view.panel_round, signers)
         return await self._market.chain.send(instructions, payer=self._owner.operator, lookup_tables=builder.tables)
 
 

@@ -133,7 +133,9 @@ insert into chain_events (signature, index, slot, name, data) values ($1, $2, $3
 truncate chain_events, participants, payments
 
 -- labelers_of_request
-select distinct labeler from answers where request = $1 and batch is null
+-- Who works on a request: wallets with a lease, or an answer that is not settled.
+select distinct wallet from leases where request = $1
+union select distinct labeler from answers where request = $1 and batch is null
 
 -- answers_of_batch
 select id, labeler, verdict, decided_at from answers where request = $1 and batch = $2 order by id

@@ -1,0 +1,16 @@
+"""Judges for tests."""
+
+from __future__ import annotations
+
+from assay_validator.judge import Work
+
+
+async def judge(work: Work) -> bool:
+    """Takes only cats, after a look at the item."""
+    assert (await work.item_bytes()).startswith(b"text ")
+    return bool(work.content["value"] == "cat")
+
+
+async def contrary(work: Work) -> bool:
+    """Takes everything but cats."""
+    return bool(work.content["value"] != "cat")
