@@ -18,19 +18,15 @@ def test_the_drawing_is_the_tree() -> None:
 
 def test_problem_details() -> None:
     problem = FieldError("price", "must be above 0", hint='such as "0.04"').under("terms").to_problem()
-    assert (
-        problem
-        == {
-            "type": "urn:assay:problem:invalid-field",
-            "title": "Unprocessable Content",
-            "status": 422,
-            "detail": "must be above 0",
-            "code": "invalid_field",
-            "field": "terms.price",
-            "hint": 'such as "0.04"',
-        }
-        or problem["title"] == "Unprocessable Entity"
-    )
+    assert problem.pop("title")
+    assert problem == {
+        "type": "urn:assay:problem:invalid-field",
+        "status": 422,
+        "detail": "must be above 0",
+        "code": "invalid_field",
+        "field": "terms.price",
+        "hint": 'such as "0.04"',
+    }
     assert str(AssayError()) == "Something went wrong inside the market."
     assert all(kind.__doc__ for kind in errors.tree())
 

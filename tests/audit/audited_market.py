@@ -22,7 +22,7 @@ PROGRAM = sha256(b"program").digest()
 CID = "bafkrei" + "b" * 52
 CLASSES = ["cat", "dog", "owl"]
 PRICE, FEE = 1_000_000, 40_000
-PARAMS = SimpleNamespace(min_validator_stake=1000, panel_size=3, quorum_bps=6000, fee_bps=250)
+PARAMS = SimpleNamespace(min_validator_stake=1000, panel_size=3, quorum_bps=6000, fee_bps=250, dispute_window=60)
 
 
 def key(name: str) -> Keypair:
@@ -202,12 +202,14 @@ class World:
         amounts = [due.get(one.wallet, shares.get(one.wallet, 0)) for one in made.tallies]
         if request.spec.mode == "agreement":
             amounts += [amount for _, amount in paid.validators]
+        rejected = sum(not entry.verdict for entry in made.answers)
+        reserved = rejected * (PRICE + PRICE * max(request.data.terms.premium_bps) // 10_000)
         at = self.slot
         transaction = self.emit(
             "BatchSettled", request=request.address, batch=request.batch, panel_round=request.panel_round,
             root=made.root, digest=digest, log_head=request.head, records=len(made.records), judged=made.judged,
             answers=len(made.answers), votes=made.votes, paid_labelers=paid.paid_labelers,
-            paid_validators=paid.paid_validators, fee=paid.fee, reserved=0, records_done=account.records_done,
+            paid_validators=paid.paid_validators, fee=paid.fee, reserved=reserved, records_done=account.records_done,
             payments=[SimpleNamespace(amount=amount, owed=0) for amount in amounts], at=at,
         )  # fmt: skip
         line = votelog.Line(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from assay.domain import batch as batches
-from assay.domain import merkle, messages, reputation, tally
+from assay.domain import merkle, messages, money, reputation, tally
 from assay.domain.batch import Batch
 from assay.domain.messages import b58
 from assay.domain.spec import Spec
@@ -174,6 +174,11 @@ def _check_payments(books: Books, made: Batch, line: Line, event: Any, scope: Sc
     scope.equal("payments", event.paid_labelers, paid.paid_labelers, "to labelers")
     scope.equal("payments", event.paid_validators, paid.paid_validators, "to validators")
     scope.equal("payments", event.fee, paid.fee, "fee")
+    terms = books.posted.terms
+    rejected = sum(not entry.verdict for entry in made.answers)
+    each = money.labeler_pay(1, books.posted.price, max(terms.premium_bps))
+    reserve = rejected * each if terms.params.dispute_window > 0 else 0
+    scope.equal("payments", event.reserved, reserve, "held for disputes over rejections")
 
 
 def _check_log(books: Books, event: Any, scope: Scope, root: bytes, digest: bytes) -> None:
