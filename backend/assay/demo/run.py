@@ -180,7 +180,7 @@ async def _trade(market: MarketProcesses, made: Plan, *, say: Any, began: float)
 
     buyer = market.client(buyer_key)
     before = await report.balances(market.chain, [key.pubkey() for key in (*keys, *market.validators, buyer_key)])
-    order = await _with_items(buyer, made)
+    order = await with_items(buyer, made)
     draft = await buyer.post(order)
     request = draft["address"]
     say(f"request {request}: {len(made.items)} records, {draft['budget']} tokens locked")
@@ -207,7 +207,8 @@ def _safe(worker: str) -> str:
     return "".join(char if char.isalnum() or char in "-_" else f"%{ord(char):x}" for char in worker)[:120]
 
 
-async def _with_items(buyer: Client, made: Plan) -> dict[str, Any]:
+async def with_items(buyer: Client, made: Plan) -> dict[str, Any]:
+    """The plan's order with its items uploaded."""
     gate = asyncio.Semaphore(UPLOADS)
 
     async def upload(data: bytes, media_type: str) -> dict[str, Any]:
