@@ -16,7 +16,7 @@ from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.keypair import Keypair
-from solders.message import MessageV0
+from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
@@ -211,9 +211,9 @@ def compile_transaction(
     blockhash: Hash,
 ) -> VersionedTransaction:
     """A signed v0 transaction. Raises `TransactionFailed` if a signature is missing."""
-    message = MessageV0.try_compile(payer.pubkey(), list(instructions), list(lookup_tables), blockhash)
+    held = {public_key(key): key for key in (payer, *signers)}
+    message = MessageV0.try_compile(public_key(payer), list(instructions), list(lookup_tables), blockhash)
     needed = message.account_keys[: message.header.num_required_signatures]
-    held = {key.pubkey(): key for key in (payer, *signers)}
     missing = [str(key) for key in needed if key not in held]
     if missing:
         raise TransactionFailed(
@@ -221,7 +221,13 @@ def compile_transaction(
             code="signature_missing",
             hint="pass its key in signers",
         )
-    return VersionedTransaction(message, [held[key] for key in needed])
+    signed = to_bytes_versioned(message)
+    return VersionedTransaction.populate(message, [held[key].sign_message(signed) for key in needed])
+
+
+def public_key(key: Keypair) -> Pubkey:
+    """The key's address, read and not computed: `Keypair.pubkey` derives it anew from the secret each time."""
+    return Pubkey.from_bytes(bytes(key)[32:])
 
 
 def check_size(raw: bytes) -> bytes:

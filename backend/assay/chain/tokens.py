@@ -13,6 +13,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM
 from solders.system_program import CreateAccountParams, create_account
 
+from assay.chain.addresses import find
 from assay.errors import AccountMalformed
 
 TOKEN = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
@@ -80,7 +81,7 @@ def decode_token_account(data: bytes) -> TokenAccount:
 
 def associated_address(owner: Pubkey, mint: Pubkey, *, token_program: Pubkey = TOKEN) -> Pubkey:
     """The owner's associated token account (ATA) of a mint."""
-    return Pubkey.find_program_address([bytes(owner), bytes(token_program), bytes(mint)], ASSOCIATED)[0]
+    return find(ASSOCIATED, bytes(owner), bytes(token_program), bytes(mint))[0]
 
 
 def create_associated(payer: Pubkey, owner: Pubkey, mint: Pubkey, *, token_program: Pubkey = TOKEN) -> Instruction:
