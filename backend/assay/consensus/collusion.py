@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .answers import Answers, Ints
 from .latent import LatentClass
-from .majority import Majority
+from .majority import common_accuracy, count_votes, vote_posterior
 from .numeric import normalise
 
 FLAG_EXCESS = 0.8
@@ -49,9 +49,9 @@ class Group:
     def explain(self) -> str:
         """One sentence for the people concerned."""
         return (
-            f"{len(self.workers)} workers gave {self.answers} pairs of answers to the same tasks and agreed {self.z:.1f} standard errors more "
-            f"often than independent workers of their accuracy would ({self.excess:.0%} of the room there was); {self.bound:.1f} is the bound "
-            "that chance does not pass."
+            f"{len(self.workers)} workers gave {self.answers} pairs of answers to the same tasks and agreed "
+            f"{self.z:.1f} standard errors more often than independent workers of their accuracy would "
+            f"({self.excess:.0%} of the room there was); {self.bound:.1f} is the bound that chance does not pass."
         )
 
 
@@ -138,9 +138,9 @@ def pair_excess(
     key = answers.worker[pairs[0]].astype(np.int64) * answers.n_workers + answers.worker[pairs[1]]
     unique, inverse = np.unique(key, return_inverse=True)
     total = np.bincount(inverse, minlength=unique.size).astype(np.float64)
-    mean = np.bincount(inverse, weights=expected, minlength=unique.size)
-    seen = np.bincount(inverse, weights=agree, minlength=unique.size)
-    variance = np.bincount(inverse, weights=expected * (1 - expected), minlength=unique.size)
+    mean = np.bincount(inverse, weights=expected, minlength=unique.size).astype(np.float64)
+    seen = np.bincount(inverse, weights=agree, minlength=unique.size).astype(np.float64)
+    variance = np.bincount(inverse, weights=expected * (1 - expected), minlength=unique.size).astype(np.float64)
     return _Excess(
         unique // max(answers.n_workers, 1),
         unique % max(answers.n_workers, 1),
@@ -170,7 +170,7 @@ def _members(excess: _Excess, inside: NDArray[np.bool_]) -> tuple[NDArray[np.flo
     towards_i, towards_j = inside[excess.j], inside[excess.i]
 
     def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        one = np.bincount(excess.i[towards_i], weights=values[towards_i], minlength=size)
+        one = np.bincount(excess.i[towards_i], weights=values[towards_i], minlength=size).astype(np.float64)
         return one + np.bincount(excess.j[towards_j], weights=values[towards_j], minlength=size)
 
     d, variance, room = total(excess.d), total(excess.variance), total(excess.room)
@@ -250,7 +250,7 @@ def _refine(
     for _ in range(20):
         z, share = _members(excess, inside)
         level = max(float(np.median(share[inside])) if inside.any() else 0.0, 0.0)
-        change = alive & (z > own) & (share > max(0.5 * level, least_excess))
+        change = alive & (z > own) & (share > max(0.75 * level, least_excess))
         if (change == inside).all():
             break
         inside = change
@@ -316,17 +316,13 @@ def below_chance(answers: Answers, model: LatentClass, *, alpha: float = 1e-3) -
     return np.asarray(share < chance * total - bound * np.sqrt(chance * (1 - chance) * np.maximum(total, 1)), np.bool_)
 
 
-def detect(answers: Answers, *, alpha: float = 1e-3, flag_excess: float = FLAG_EXCESS, rounds: int = 3) -> Collusion:
-    """Find groups, judge the tasks anew with each group's copies counted once, and look again.
-
-    Starts from the vote (weighted by each worker's record on gold, where there is gold) rather than from a fitted
-    model, since a model fitted to a crowd with a strong group takes the group for the truth.
-    """
-    pairs = answer_pairs(answers)
+def _search(
+    answers: Answers, pairs: Pairs, start: NDArray[Any] | None, *, alpha: float, rounds: int
+) -> tuple[list[Group], float]:
+    """Groups and the common excess, judging tasks at first by `start` and then by what is left without the copies."""
     weights = np.ones(len(answers), np.float32)
     groups: list[Group] = []
     common = 0.0
-    start = None if answers.has_gold else Majority().fit(answers).predict(answers).posterior
     for step in range(rounds):
         model = LatentClass(max_iterations=1 if step == 0 else 3, weights=weights, class_prior="uniform", start=start)
         model.fit(answers)
@@ -340,6 +336,31 @@ def detect(answers: Answers, *, alpha: float = 1e-3, flag_excess: float = FLAG_E
         weights, start = evidence_weights(answers, groups, least=0.0), None
         if [group.workers for group in before] == [group.workers for group in groups]:
             break
+    return groups, common
+
+
+def detect(answers: Answers, *, alpha: float = 1e-3, flag_excess: float = FLAG_EXCESS, rounds: int = 3) -> Collusion:
+    """Find groups, judge the tasks anew with each group's copies counted once, and look again.
+
+    Starts from the vote (weighted by each worker's record on gold, where there is gold) rather than from a fitted
+    model, since a model fitted to a crowd with a strong group takes the group for the truth.
+    """
+    pairs = answer_pairs(answers)
+    votes = count_votes(answers)
+    size = np.maximum(votes.sum(axis=1, keepdims=True), 1)
+    shares = np.where(votes.sum(axis=1, keepdims=True) > 0, votes / size, 1 / answers.n_classes)
+    sharp = None if answers.has_gold else vote_posterior(votes, common_accuracy(votes))
+    groups, common = _search(answers, pairs, sharp, alpha=alpha, rounds=rounds)
+    if not any(group.excess >= flag_excess for group in groups):
+        # Where copies hold most of the vote the start above believes them. Plain shares of the vote believe nobody
+        # much; they see more groups, honest ones among them, so only copies that do not make up half of the answers
+        # are taken from there.
+        soft, baseline = _search(answers, pairs, shares, alpha=alpha, rounds=rounds)
+        held = np.isin(
+            answers.worker, [code for group in soft if group.excess >= flag_excess for code in group.workers]
+        )
+        if held.any() and held.mean() < 0.5:
+            groups, common = [group for group in soft if group.excess >= flag_excess], baseline
     group_of = np.full(answers.n_workers, -1, np.int32)
     flagged = np.zeros(answers.n_workers, np.bool_)
     for index, group in enumerate(groups):
