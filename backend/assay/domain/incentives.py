@@ -48,7 +48,10 @@ TRUST = 50
 """A newcomer's weight: enough to be paid something at once, too little to live on with ever new wallets."""
 
 TRUST_ANSWERS = 5
-"""Answers that this trust counts for beside the voter's own record."""
+"""Answers that this trust lasts for when the voter's own record shows nothing."""
+
+SENIORITY = 100
+"""Answers at which a record counts half: a group of new wallets is found out before it earns like those who stayed."""
 
 Z = 1.0
 """Standard errors between what is estimated and what counts as shown (one-sided 84 %): doubt costs the voter, but
@@ -128,8 +131,8 @@ def standings(answers: Answers, worker_skill: NDArray[Any], group: NDArray[Any] 
     information = np.where(count > 1, excess / spread, 0.0)
     error = np.where(count > 1, np.sqrt(variance) / spread, 1.0)
     shown = np.clip(information - Z * error, 0.0, 1.0)
-    blended = (count * shown * FULL + TRUST_ANSWERS * TRUST) / (count + TRUST_ANSWERS)
-    convinced = np.where(shown > 0, blended, TRUST * np.maximum(TRUST_ANSWERS - count, 0) / TRUST_ANSWERS)
+    record = FULL * shown * count / (count + SENIORITY) + TRUST * TRUST_ANSWERS / (count + TRUST_ANSWERS)
+    convinced = np.where(shown > 0, record, TRUST * np.maximum(TRUST_ANSWERS - count, 0) / TRUST_ANSWERS)
     weight = np.floor(convinced / np.maximum(size, 1) + 1e-9).astype(np.int64)
     return Standings(information, error, count, size, weight, True)
 
@@ -198,9 +201,9 @@ def explain(standing: Standings, worker: int) -> str:
         text = (
             f"On {count} answers you agreed with voters outside your group {100 * info:.1f} % as much beyond chance as "
             f"all of them together do with themselves (0 % is what answering without looking gives; standard error "
-            f"{100 * error:.1f} %). At least {100 * low:.1f} % is shown (one standard error below), so your weight is "
-            f"{weight} of {FULL}: of each fee your share is your weight over the weights of all who agreed with the "
-            "verdict."
+            f"{100 * error:.1f} %). At least {100 * low:.1f} % is shown (one standard error below); with the length of "
+            f"your record that gives a weight of {weight} of {FULL}. Of each fee your share is your weight over the "
+            "weights of all who agreed with the verdict."
         )
         if low == 0.0:
             text += (
