@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
 
-from assay.consensus import METHODS
-from assay.domain import canonical, schema
+from assay.domain import canonical, methods, schema
 from assay.domain.canonical import Json
 from assay.errors import FieldError, field
 
@@ -17,7 +16,6 @@ VERSION = 1
 MAX_ITEMS = 1_000_000
 MAX_OVERLAP = 64
 ITEM_TYPES = ("image/png", "image/jpeg", "image/webp", "text/plain; charset=utf-8", "application/json")
-MAJORITY = "majority"
 
 Mode = Literal["agreement", "review"]
 MODES: Mapping[str, int] = {"agreement": 0, "review": 1}
@@ -94,7 +92,7 @@ def _item(value: object, at: str, overlap: int) -> tuple[Item, dict[str, Json]]:
 
 def _method(value: object, *, kind: str, mode: object) -> str:
     """The consensus method's one name ("dawid-skene" and "dawid_skene" are one)."""
-    known = sorted({MAJORITY, *METHODS}) if kind == "choice" and mode == "agreement" else [MAJORITY]
+    known = methods.names(kind) if mode == "agreement" else (methods.MAJORITY,)
     name = value.replace("-", "_") if isinstance(value, str) else value
     if name not in known:
         raise FieldError("consensus.method", f"is {value!r}", hint=f"one of {', '.join(known)}")

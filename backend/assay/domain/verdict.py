@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, cast
 
-from assay.consensus import encode, resolve
+from assay.domain import methods
 from assay.domain import schema as schemas
 from assay.domain.canonical import Json
 from assay.domain.messages import ACCEPT, REJECT
+from assay.domain.methods import MAJORITY
 from assay.domain.similarity import BPS, agrees, similarity
-from assay.domain.spec import MAJORITY, Spec
+from assay.domain.spec import Spec
 from assay.domain.tally import UNITS
 from assay.domain.work import Task, Vote
 from assay.errors import FieldError
@@ -103,7 +104,7 @@ def consensus(spec: Spec, tasks: Sequence[Task], *, history: Iterable[Task] = ()
             out[task.index] = Consensus(cast(dict[str, Json], task.gold.label), BPS)
         else:
             open_tasks.append(task)
-    if spec.method == MAJORITY or spec.kind != "choice":
+    if spec.method == MAJORITY:
         for task in open_tasks:
             values = [value_of(answer.content) for answer in task.answers]
             value, confidence = majority(spec.kind, spec.schema, values)
@@ -113,18 +114,18 @@ def consensus(spec: Spec, tasks: Sequence[Task], *, history: Iterable[Task] = ()
         return out
     # A task that several batches settle is in each of them with all its answers: it counts once.
     every = {task.index: task for task in (*history, *tasks)}.values()
-    rows = [(task.index, answer.labeler, str(value_of(answer.content))) for task in every for answer in task.answers]
-    gold = {task.index: str(value_of(task.gold.label)) for task in every if task.gold is not None}
     # The order of rows decides how workers are coded, and with that the last bits of sums: sort what arrived in any.
-    answers, codes = encode(sorted(rows), classes=spec.schema["classes"], gold=gold)
-    result = resolve(spec.method, answers, seed=0)
-    place = {index: code for code, index in enumerate(codes.tasks)}
+    rows = sorted(
+        ((task.index, answer.labeler, value_of(answer.content)) for task in every for answer in task.answers),
+        key=lambda row: row[:2],
+    )
+    gold = {task.index: value_of(task.gold.label) for task in every if task.gold is not None}
+    found = methods.labels(spec.method, kind=spec.kind, schema=spec.schema, rows=rows, gold=gold)
     for task in open_tasks:
-        if task.index not in place:
+        if task.index not in found:
             raise FieldError("answers", f"of task {task.index} are none", hint="at least one")
-        code = place[task.index]
-        label = cast(str, codes.classes[int(result.labels[code])])
-        out[task.index] = Consensus({"value": label}, 100 * round(100 * float(result.confidence[code])))
+        value, confidence = found[task.index]
+        out[task.index] = Consensus({"value": value}, confidence)
     return out
 
 

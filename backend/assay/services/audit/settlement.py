@@ -9,6 +9,7 @@ from assay.domain import batch as batches
 from assay.domain import merkle, messages, money, reputation, tally
 from assay.domain.batch import Batch
 from assay.domain.messages import b58
+from assay.domain.methods import MAJORITY
 from assay.domain.spec import Spec
 from assay.domain.tally import Payments, Role
 from assay.domain.votelog import Line
@@ -208,7 +209,7 @@ def _enter(books: Books, spec: Spec, made: Batch, line: Line, paid: Payments, co
     if spec.mode == "agreement":
         for task in line.tasks:
             books.parts[task.index] = frozenset(answer.labeler + answer.content_hash for answer in task.answers)
-            if spec.method != "majority":
+            if spec.method != MAJORITY:
                 books.history[task.index] = task
 
 
