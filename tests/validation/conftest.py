@@ -98,7 +98,7 @@ class Stage:
     def log(self, number: int) -> str:
         return (self.home / f"worker{number}.log").read_text()
 
-    async def until(self, ready: Callable[[], Any], *, what: str, seconds: float = 30) -> None:
+    async def until(self, ready: Callable[[], Any], *, what: str, seconds: float = 90) -> None:
         """Waits until `ready()` (or what it awaits) is true."""
         end = asyncio.get_running_loop().time() + seconds
         while True:
@@ -119,7 +119,8 @@ class Stage:
         ]
         spec = {
             "title": "Animals", "instructions": "Name the animal", "kind": "choice",
-            "schema": {"classes": CLASSES}, "mode": mode, "overlap": changes.pop("overlap", 3 if mode == "agreement" else 1),
+            "schema": {"classes": CLASSES}, "mode": mode,
+            "overlap": changes.pop("overlap", 3 if mode == "agreement" else 1),
             "assignment": "open",
             "items": [{"cid": one["cid"], "media_type": one["media_type"]} for one in uploaded],
         }  # fmt: skip
@@ -146,7 +147,7 @@ class Stage:
     async def settled(self, client: Client, address: str) -> int:
         return int((await client.progress(address))["settled"])
 
-    async def until_settled(self, client: Client, address: str, count: int, *, seconds: float = 30) -> None:
+    async def until_settled(self, client: Client, address: str, count: int, *, seconds: float = 90) -> None:
         """Waits until `count` answers are settled."""
 
         async def done() -> bool:

@@ -1,7 +1,7 @@
 """What a worker must never forget, in SQLite with a flush to disk before anything leaves the process.
 
-Three records: its own votes (a salt lost is a vote lost), the digests it has signed (two for one batch and round would be
-equivocation, which is slashed), and the answers it has seen settled (none is paid twice).
+Three records: its own votes (a salt lost is a vote lost), the digests it has signed (two for one batch and round would
+be equivocation, which is slashed), and the answers it has seen settled (none is paid twice).
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ class State:
     ) -> None:
         """Record that `digest` is about to be signed; returns only once that is on disk.
 
-        Raises `Refused` (``equivocation``) when another digest was signed under this number and round, (``settled_before``)
-        when an answer or record stands in another batch.
+        Raises `Refused` (``equivocation``) when another digest was signed under this number and round,
+        (``settled_before``) when an answer or record stands in another batch.
         """
         with self._transaction():
             before = self.signed(domain, batch=batch, round=round)

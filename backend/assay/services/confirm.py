@@ -68,7 +68,7 @@ class Confirmer:
         return count
 
     async def _find(self, proposal: Proposal) -> tuple[Event, int | None]:
-        """The event of the settlement, from the chain's own record. Raises `ChainUnavailable` if it is not there yet."""
+        """The event of the settlement, from the chain's record. Raises `ChainUnavailable` if it is not there yet."""
         for _ in range(LOOKS):
             row = await self._db.row("settled_event", messages.b58(proposal.request), proposal.batch)
             if row is not None:
@@ -137,7 +137,7 @@ def _settled(receipt: Receipt, proposal: Proposal) -> Event | None:
 
 
 def _shares(answers: Sequence[Any], amounts: dict[bytes, int]) -> dict[bytes, int]:
-    """What each answer was paid: a labeler's payment in equal parts over its accepted answers, the rest to the first."""
+    """What each answer was paid: a labeler's payment in equal parts over its accepted ones, the rest to the first."""
     accepted: dict[bytes, list[bytes]] = {}
     shares = {one["id"]: 0 for one in answers}
     for one in answers:

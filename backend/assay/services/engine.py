@@ -41,6 +41,8 @@ TAKE_LEAD = 0.5
 TICK = 0.25
 """Seconds after which a loop looks again though it heard nothing."""
 HOUSEKEEPING = 0.5
+LIKELY = 100
+"""Labelers who are put into a new request's lookup tables before they work on it."""
 BELIEVED = 30.0
 """Seconds for which a wallet is believed to be a validator."""
 
@@ -202,7 +204,7 @@ class Engine:
         if not view.panel:
             view = await parts.panels.draw(request)
         prepared = self._prepared.setdefault(request, set())
-        rows = await self.market.db.fetch("labelers_of_request", request)
+        rows = await self.market.db.fetch("labelers_of_request", request, LIKELY)
         wallets = [wallet for wallet in (*view.panel, *(row["wallet"] for row in rows)) if wallet not in prepared]
         if not wallets:
             return

@@ -1,7 +1,7 @@
 """The indexer: follows the program's events, once each, and keeps the projections of the chain's state.
 
-Idempotent on (signature, event index); the cursor moves in the transaction that writes the event down. What an event
-means is read from the accounts it names, as they are now, so a replayed event does no harm and a missed one is made good
+Idempotent on (signature, event index); the cursor moves in the transaction that writes the event down. What an
+event means is read from the accounts it names, as they are now, so a replayed event does no harm and a missed one is made good
 by the next. `rebuild` makes every projection anew from the chain.
 """
 
@@ -27,13 +27,14 @@ log = structlog.get_logger(__name__)
 CURSOR = "events"
 AGAIN = 1.0
 PARTICIPANT = {
-    "Registered", "Staked", "UnstakeRequested", "UnstakeCancelled", "StakeWithdrawn", "PayoutSet", "OwedClaimed", "Slashed",
+    "Registered", "Staked", "UnstakeRequested", "UnstakeCancelled", "StakeWithdrawn", "PayoutSet", "OwedClaimed",
+    "Slashed",
 }  # fmt: skip
 REQUEST = {"RequestClosing", "RequestClosed", "RequestReaped", "RequestToppedUp", "PanelDrawn", "PanelSeeded"}
 
 
 class Indexer:
-    """Follows events until cancelled. `on_request` is called with the address of each request that something happened to."""
+    """Follows events until cancelled. `on_request` is called with the address of each request that changed."""
 
     def __init__(self, market: Market, confirmer: Confirmer, *, on_request: Any) -> None:
         self._market = market
@@ -115,8 +116,8 @@ class Indexer:
     async def rebuild(self) -> dict[str, int]:
         """Makes every projection anew from the chain's events and accounts; counts by kind.
 
-        What only the market knows – specifications, answers, votes, proposals – is left as it is; what the chain says of
-        it – states, settlements, payments, participants – is written anew.
+        What only the market knows – specifications, answers, votes, proposals – is left as it is; what the chain says
+        of it – states, settlements, payments, participants – is written anew.
         """
         await self._db.execute("projections_clear")
         await self._db.execute("cursor_delete", CURSOR)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from assay.chain.base import Receipt
 from assay.domain import messages
@@ -75,7 +76,7 @@ class Settler:
                 return
             except AssayError as error:
                 log.warning("settlement held up", request=messages.b58(self.request), code=error.code, error=str(error))
-                self._owner.panels.forget(self.request)
+                self._owner.forget(self.request)
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, 5.0)
 
@@ -114,7 +115,8 @@ class Settler:
             if view.account.panel_count == 0:
                 await self._wait(IDLE)
                 return None
-        builder = await self._owner.builder(view)
+        rows = await self._market.db.fetch("labelers_of_request", self.request, 0)
+        builder = await self._owner.builder(view, wallets=[row["wallet"] for row in rows])
         made = await self._owner.proposals.make(
             self.request,
             batch=view.next_batch,
@@ -264,6 +266,7 @@ class Settlement:
         self.tables = tables
         self.confirmer = confirmer
         self.proposals = Proposals(market)
+        self._payouts: dict[tuple[bytes, int], Pubkey] = {}
         self._settlers: dict[bytes, Settler] = {}
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
 
@@ -275,7 +278,13 @@ class Settlement:
             operator=self.operator.pubkey(),
             tables=await self.tables.active(view.address),
             wallets=wallets,
+            known=self._payouts,
         )
+
+    def forget(self, request: bytes) -> None:
+        """Something did not go through: read panel and payouts anew."""
+        self.panels.forget(request)
+        self._payouts.clear()
 
     def wake(self, request: bytes) -> None:
         """Something may be due in `request`."""

@@ -57,14 +57,17 @@ class Builder:
         operator: Pubkey,
         tables: list[AddressLookupTableAccount],
         wallets: Sequence[bytes],
+        known: dict[tuple[bytes, int], Pubkey],
     ) -> Builder:
-        """A builder that knows the payouts of `wallets` and of the panel."""
+        """A builder that knows the payouts of `wallets` and of the panel; those in `known` are not read again."""
         index = view.account.mint_index
         entry = await market.terms.mint(index)
         payouts = {}
         for wallet in dict.fromkeys((*wallets, *view.panel)):
-            found = await market.participants.find(wallet)
-            payouts[wallet] = Pubkey(found.payout[index]) if found is not None else Pubkey.default()
+            if (wallet, index) not in known:
+                found = await market.participants.find(wallet)
+                known[wallet, index] = Pubkey(found.payout[index]) if found is not None else Pubkey.default()
+            payouts[wallet] = known[wallet, index]
         return cls(
             instructions=Instructions(market.chain.program),
             view=view,

@@ -1,6 +1,7 @@
 """Verdicts by review: rounds opened for the panel, closed when all have voted or their time is over.
 
-Verdicts by agreement need no rounds: they are made when a batch is put together (`proposals`), from all answers to a task.
+Verdicts by agreement need no rounds: they are made when a batch is put together (`proposals`), from all answers to
+a task.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ class Verdicts:
     # -- rejected answers ---------------------------------------------------------------------------------------------
 
     async def again(self, request: bytes) -> int:
-        """Puts tasks whose answers were all rejected back for another labeler, as far as the escrow can pay; how many."""
+        """Puts tasks whose answers were all rejected back, as far as the escrow can pay; how many."""
         tasks = [row["id"] for row in await self._db.fetch("review_exhausted", request)]
         if not tasks:
             return 0

@@ -1,4 +1,4 @@
-"""Votes of review panels: commit, then reveal. Every step is idempotent, and none shows a vote before the commits close.
+"""Votes of review panels: commit, then reveal. Every step is idempotent; none shows a vote before the commits close.
 
 A round is locked while it changes, so that the last of several commits that come at once closes the commits, and no
 commit is taken after that.
@@ -21,7 +21,7 @@ WORK = 200
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a commit or reveal led to: `all_committed` and `all_revealed` are true for the one that completed the round."""
+    """What a commit or reveal led to: `all_committed` and `all_revealed` are true for the one that completed it."""
 
     answer: bytes
     round: int

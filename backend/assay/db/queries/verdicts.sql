@@ -133,9 +133,10 @@ insert into chain_events (signature, index, slot, name, data) values ($1, $2, $3
 truncate chain_events, participants, payments
 
 -- labelers_of_request
--- Who works on a request: wallets with a lease, or an answer that is not settled.
+-- Who works on a request: wallets with a lease, or an answer that is not settled. And who may come: the labelers seen last.
 select distinct wallet from leases where request = $1
 union select distinct labeler from answers where request = $1 and batch is null
+union (select wallet from participants where role = 2 order by updated_at desc limit $2)
 
 -- answers_of_batch
 select id, labeler, verdict, decided_at from answers where request = $1 and batch = $2 order by id
