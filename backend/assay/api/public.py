@@ -53,6 +53,7 @@ class MarketView(View):
     grace: int
     paused: bool
     now: int
+    validators_online: list[str]
 
 
 class Signed(Model):
@@ -96,7 +97,7 @@ class Health(View):
 async def market(context: Context) -> MarketView:
     """The market's terms as the chain has them."""
     terms = context.market.terms
-    found = await terms.market(fresh=True)
+    found, engine = await terms.market(fresh=True), context.market.engine
     params, decimals = found.params, int(found.mints[0].decimals)
 
     def text(amount: int) -> str:
@@ -116,6 +117,7 @@ async def market(context: Context) -> MarketView:
         dispute_bond=text(params.dispute_bond), fee_bps=params.fee_bps, quorum_bps=params.quorum_bps,
         panel_size=params.panel_size, unstake_window=params.unstake_window, dispute_window=params.dispute_window,
         grace=params.grace, paused=bool(found.paused), now=await terms.now(),
+        validators_online=[] if engine is None else [b58(wallet) for wallet in engine.hub.online()],
     )  # fmt: skip
 
 

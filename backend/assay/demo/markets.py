@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,13 +13,15 @@ from typing import Any, Self
 
 import aiohttp
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
+from assay.chain.addresses import Addresses
 from assay.chain.keys import ensure_key
 from assay.chain.program import load_program
 from assay.chain.rpc import RpcChain
 from assay.client import Client
 from assay.demo import cluster
-from assay.demo.processes import Processes
+from assay.demo.processes import ProcessFailed, Processes
 from assay.domain.tally import Role
 from assay.settings import Settings
 
@@ -92,6 +95,7 @@ class MarketProcesses:
         await self.enrol(self.validators, Role.VALIDATOR, stake=self.stakes.validator)
         for index in range(len(self.validators)):
             await self.start_validator(index)
+        await self.until_validators()
         self._say(f"validators: {len(self.validators)} processes, {self.stakes.validator} tokens at stake each")
 
     async def start_server(self) -> dict[str, Any]:
@@ -123,6 +127,37 @@ class MarketProcesses:
             env={"ASSAY_DEMO_JUDGE": str(index)},
         )
 
+    async def until_validators(self) -> None:
+        """Wait until every validator is connected to the market."""
+        wanted = {str(key.pubkey()) for key in self.validators}
+        await self._until(
+            lambda: self._all_online(wanted), "the validators did not all connect to the market", seconds=START_SECONDS
+        )
+
+    async def _all_online(self, wanted: set[str]) -> bool:
+        market = await self.client(self.validators[0]).market()
+        return wanted <= set(market["validators_online"])
+
+    async def until_panel(self, request: str) -> None:
+        """Wait until the panel of `request` is drawn."""
+
+        async def drawn() -> bool:
+            account = await self.chain.account(Pubkey.from_string(request))
+            assert account is not None
+            data = self.chain.program.codec.decode_account(bytes(account.data), name="Request")
+            return bool(data.panel_count)
+
+        await self._until(drawn, "no panel was drawn", seconds=START_SECONDS)
+
+    async def _until(self, done: Callable[[], Awaitable[bool]], failure: str, *, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not await done():
+            self.processes.check()
+            if time.monotonic() > deadline:
+                tails = "\n".join(f"-- {name}\n{self.processes.tail(name)}" for name in self.processes.running)
+                raise ProcessFailed(f"{failure} within {seconds:.0f} s\n{tails}")
+            await asyncio.sleep(0.05)
+
     def client(self, key: Keypair) -> Client:
         """A client of the API that signs with `key`; all share one pool of connections."""
         assert self._session is not None
@@ -133,7 +168,7 @@ class MarketProcesses:
 
         `stake` and `spend` (what the wallet keeps in hand) are whole tokens.
         """
-        addresses = self.chain_addresses([key.pubkey() for key in keys])
+        addresses = self.participants([key.pubkey() for key in keys])
         known = await self._accounts(addresses)
         fresh = [key for key, account in zip(keys, known, strict=True) if account is None]
         wanting = keys if spend else fresh
@@ -148,14 +183,12 @@ class MarketProcesses:
 
         await asyncio.gather(*(one(key) for key in fresh))
 
-    def chain_addresses(self, wallets: Sequence[Any]) -> list[Any]:
+    def participants(self, wallets: Sequence[Pubkey]) -> list[Pubkey]:
         """Participant addresses of wallets."""
-        from assay.chain.addresses import Addresses
-
         addresses = Addresses(self.chain.program.id)
         return [addresses.participant(wallet) for wallet in wallets]
 
-    async def _accounts(self, addresses: Sequence[Any]) -> list[Any]:
+    async def _accounts(self, addresses: Sequence[Pubkey]) -> list[Any]:
         found: list[Any] = []
         for start in range(0, len(addresses), 100):
             found += await self.chain.accounts(addresses[start : start + 100])

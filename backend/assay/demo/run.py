@@ -184,6 +184,8 @@ async def _trade(market: MarketProcesses, made: Plan, *, say: Any, began: float)
     draft = await buyer.post(order)
     request = draft["address"]
     say(f"request {request}: {len(made.items)} records, {draft['budget']} tokens locked")
+    await market.until_panel(request)
+    say("its panel is drawn; the crowd begins")
     posted = time.monotonic()
     await _label(market, made, keys, request, say=say)
     worked = time.monotonic() - posted

@@ -75,6 +75,10 @@ class Hub:
         """Whether `wallet` has a live connection."""
         return wallet in self._connections
 
+    def online(self) -> list[bytes]:
+        """The wallets that have a live connection."""
+        return sorted(self._connections)
+
     def close(self) -> None:
         """End every connection."""
         for held in list(self._connections.values()):
