@@ -21,7 +21,7 @@ from assay.chain.program import load_program
 from assay.chain.rpc import RpcChain
 from assay.client import Client
 from assay.demo import cluster
-from assay.demo.processes import ProcessFailed, Processes
+from assay.demo.processes import Processes, ProcessFailed
 from assay.domain.tally import Role
 from assay.settings import Settings
 
