@@ -85,13 +85,14 @@ def build(
         if not solved:
             break
         pending = [entry for entry in pending if entry not in solved]
+    absent = [e for e in spec.accounts if e["name"] not in known and not e.get("optional")]
+    for entry in sorted(absent, key=lambda e: "pda" in e):  # what is derived is absent only for want of another
+        raise FieldError(entry["name"], f"is an account that {name} needs")
     metas = []
     for entry in spec.accounts:
         key = known.get(entry["name"])
         writable, signer = bool(entry.get("writable")), bool(entry.get("signer"))
         if key is None:
-            if not entry.get("optional"):
-                raise FieldError(entry["name"], f"is an account that {name} needs")
             key, writable, signer = program.id, False, False
         metas.append(AccountMeta(key, signer, writable))
     return Instruction(program.id, data, [*metas, *remaining])

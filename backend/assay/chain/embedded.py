@@ -10,11 +10,8 @@ One process owns a home; others use the JSON-RPC port (`rpc_server`).
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import os
 import time
-from array import array
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,20 +20,15 @@ from typing import Any, Self
 
 from solders.account import Account
 from solders.address_lookup_table_account import AddressLookupTableAccount
-from solders.clock import Clock
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.keypair import Keypair
-from solders.litesvm import LiteSVM
 from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.system_program import TransferParams, transfer
-from solders.sysvar import SLOT_HASHES
 from solders.transaction import VersionedTransaction
-from solders.transaction_metadata import FailedTransactionMetadata
 
-from assay.chain import genesis
 from assay.chain.base import (
     MAX_AGE,
     Blockhash,
@@ -52,13 +44,13 @@ from assay.chain.base import (
 )
 from assay.chain.builder import unit_limit
 from assay.chain.events import decode_events
-from assay.chain.failures import error_json, failure, failure_text
+from assay.chain.failures import failure
 from assay.chain.keys import ensure_key
-from assay.chain.messages import Loaded, resolve, touched, writable_keys
+from assay.chain.messages import touched
 from assay.chain.program import Program, load_program
-from assay.chain.slots import SLOTS_PER_EPOCH, Slots
-from assay.chain.store import AccountRow, Record, Store
-from assay.errors import BadRequest, BlockhashExpired, ChainUnavailable, ConfigError, TransactionFailed
+from assay.chain.runtime import Runtime
+from assay.chain.store import Record, Store
+from assay.errors import BadRequest, ChainUnavailable, ConfigError, TransactionFailed
 
 RECENT = 4096
 """Newest transactions that are kept in memory for streams and receipts."""
@@ -103,17 +95,25 @@ class EmbeddedChain:
         keys = self.home / "keys"
         self.operator = ensure_key(keys / "operator.json")
         self.faucet = ensure_key(keys / "faucet.json")
-        self._store = Store(self.home / "chain")
+        self.store = Store(self.home / "chain")
         try:
-            self._start()
+            self.runtime = Runtime(
+                self.store,
+                program=self.program,
+                operator=self.operator.pubkey(),
+                faucet=self.faucet.pubkey(),
+                slot_seconds=self.slot_ms / 1000,
+                now=self._now,
+            )
         except BaseException:
-            self._store.close()
+            self.store.close()
             raise
+        self._slots = self.runtime.slots
+        self._durable_seq = self.runtime.seq
         self._opened = True
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="chain-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="chain-reader")
         self._pending: list[tuple[Record, asyncio.Future[Record]]] = []
-        self._dirty: dict[Pubkey, None] = {}
         self._in_flight: dict[Pubkey, None] = {}
         self._wake = asyncio.Event()
         self._indexing = asyncio.Lock()
@@ -134,67 +134,15 @@ class EmbeddedChain:
         self._writer.shutdown()
         self._reader.shutdown()
         if self._broken is None:
-            self._slots.tick()
-            self._note_slot(self._slots.slot + 1, self._slots.wall())
-        self._store.close()
-
-    def _start(self) -> None:
-        secret = self._store.get("secret")
-        if secret is None:
-            secret = os.urandom(32)
-            self._store.put({"secret": secret, "slot": b"1", "wall": b"0", "offset": b"0"})
-        self._genesis = Hash(hashlib.sha256(b"genesis" + secret).digest())
-        self._svm = LiteSVM().with_blockhash_check(False).with_transaction_history(0)
-        for address, account in self._store.accounts():
-            self._svm.set_account(address, account)
-        self._slots = Slots(
-            secret=secret,
-            first=int(self._store.get("slot") or b"1"),
-            slot_seconds=self.slot_ms / 1000,
-            wall=int(self._store.get("wall") or b"0"),
-            reserve=self._note_slot,
-            now=self._now,
-        )
-        self._slots.offset = float(self._store.get("offset") or b"0")
-        self._seq = self._store.last_seq()
-        self._durable_seq = self._seq
-        self._seen = dict(reversed(self._store.signatures_since(self._slots.slot - MAX_AGE)))
-        self._synced: tuple[int, int] = (-1, -1)
-        self._sync()
-        self._deploy()
-
-    def _deploy(self) -> None:
-        """Puts the program in place as its upgrade authority would: at the beginning, and whenever its code changed."""
-        code = self._svm.get_account(genesis.program_data_address(self.program.id))
-        if code is not None and bytes(code.data[45:]) == self.program.elf:
-            return
-        fresh = genesis.program_accounts(
-            self._svm,
-            program_id=self.program.id,
-            elf=self.program.elf,
-            slot=max(self._slots.slot - 1, 0),
-            authority=self.operator.pubkey(),
-        )
-        if self._svm.get_account(self.faucet.pubkey()) is None:
-            fresh.append((self.faucet.pubkey(), Account(genesis.FAUCET_LAMPORTS, b"", genesis.SYSTEM)))
-        for address, account in fresh:
-            try:
-                self._svm.set_account(address, account)
-            except Exception as error:  # what LiteSVM raises for code that does not verify has no type of its own
-                raise ConfigError(
-                    f"the runtime refuses the program: {error}", hint="build programs/assay.so"
-                ) from error
-        self._store.commit([], [_row(address, account) for address, account in fresh], [], {})
-
-    def _note_slot(self, slot: int, wall: int) -> None:
-        self._store.put({"slot": str(slot).encode(), "wall": str(wall).encode()})
+            self.runtime.finish()
+        self.store.close()
 
     async def advance_clock(self, seconds: float) -> None:
         """Puts the wall clock forward, for good: waiting periods pass at once. Slots go on as they were."""
         if seconds < 0:
             raise BadRequest("the clock cannot go back", field="seconds", hint="0 or more")
         self._slots.offset += seconds
-        await self._write(self._store.put, {"offset": repr(self._slots.offset).encode()})
+        await self._write(self.store.put, {"offset": repr(self._slots.offset).encode()})
 
     # -- transactions -------------------------------------------------------------------------------------------------
 
@@ -217,7 +165,7 @@ class EmbeddedChain:
                 lookup_tables=lookup_tables,
                 blockhash=self._slots.blockhash(),
             )
-            if bytes(transaction.signatures[0]) not in self._seen:
+            if not self.runtime.seen(bytes(transaction.signatures[0])):
                 break
             # two alike under one blockhash would be one transaction: the next slot's makes them two
             await asyncio.sleep(self.slot_ms / 1000)
@@ -235,35 +183,11 @@ class EmbeddedChain:
         Raises what kept it from being executed at all (`BlockhashExpired`, `TransactionFailed`).
         """
         self._check_open()
-        record = self._execute(transaction, raw)
+        record = self.runtime.execute(transaction, raw)
         future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
         self._pending.append((record, future))
         self._wake.set()
         return await asyncio.shield(future)
-
-    def preflight(self, transaction: VersionedTransaction) -> tuple[Any, list[str], int]:
-        """What it would do: (error in JSON-RPC form or None, logs, compute units). Signatures are verified."""
-        self._sync()
-        if self._slots.age(transaction.message.recent_blockhash) is None:
-            return "BlockhashNotFound", [], 0
-        return self._simulate(transaction)
-
-    def _simulate(self, transaction: VersionedTransaction) -> tuple[Any, list[str], int]:
-        outcome = self._svm.simulate_transaction(transaction)
-        meta = outcome.meta()
-        error = error_json(outcome.err()) if isinstance(outcome, FailedTransactionMetadata) else None
-        return error, meta.logs(), meta.compute_units_consumed()
-
-    def simulate_unsigned(self, message: Any) -> tuple[Any, list[str], int]:
-        """`preflight` of a message without its signatures, under a fresh blockhash's rules."""
-        self._sync()
-        count = message.header.num_required_signatures
-        transaction = VersionedTransaction.populate(message, [Signature.default()] * count)
-        self._svm.with_sigverify(False)
-        try:
-            return self._simulate(transaction)
-        finally:
-            self._svm.with_sigverify(True)
 
     async def simulate(
         self,
@@ -276,61 +200,11 @@ class EmbeddedChain:
         self._check_open()
         self._slots.tick()
         message = MessageV0.try_compile(payer, list(instructions), list(lookup_tables), self._slots.blockhash())
-        error, logs, units = self.simulate_unsigned(message)
+        error, logs, units = self.runtime.simulate_unsigned(message)
         raised = None if error is None else failure(error, program=self.program, logs=logs)
         if raised is not None and not isinstance(raised, TransactionFailed):
             raise raised
         return Simulation(raised, tuple(logs), units)
-
-    def _execute(self, transaction: VersionedTransaction, raw: bytes) -> Record:
-        self._sync()
-        message = transaction.message
-        signature = bytes(transaction.signatures[0])
-        if signature in self._seen:
-            raise failure("AlreadyProcessed", program=self.program, logs=(), signature=str(transaction.signatures[0]))
-        if self._slots.age(message.recent_blockhash) is None:
-            raise BlockhashExpired("the transaction's blockhash is unknown or older than 150 slots")
-        svm = self._svm
-        keys = message.account_keys
-        loaded = resolve(svm, message) if isinstance(message, MessageV0) else Loaded((), ())
-        everyone = [*keys, *loaded.writable, *loaded.readonly]
-        before = array("Q", [svm.get_balance(key) or 0 for key in everyone])
-        outcome = svm.send_transaction(transaction)
-        after = array("Q", [svm.get_balance(key) or 0 for key in everyone])
-        error = None
-        if isinstance(outcome, FailedTransactionMetadata):
-            reason = error_json(outcome.err())
-            meta = outcome.meta()
-            if before[0] == after[0]:  # no fee was taken: a cluster would not have taken it into a block
-                name = str(transaction.signatures[0])
-                raise failure(reason, program=self.program, logs=meta.logs(), signature=name)
-            error = failure_text(outcome.err())
-            self._dirty[keys[0]] = None
-        else:
-            meta = outcome
-            self._dirty.update(dict.fromkeys(writable_keys(message, loaded)))
-        self._seq += 1
-        self._seen[signature] = self._slots.slot
-        slot, wall = self._synced
-        return Record(self._seq, signature, slot, wall, error, raw, meta, loaded.raw(), (before + after).tobytes())
-
-    def _sync(self) -> None:
-        """Brings the runtime's Clock and SlotHashes up to date."""
-        new_slot = self._slots.tick()
-        place = (self._slots.slot, self._slots.wall())
-        if place == self._synced:
-            return
-        slot, wall = place
-        epoch = slot // SLOTS_PER_EPOCH
-        self._svm.set_clock(Clock(slot, 0, epoch, epoch + 1, wall))
-        if new_slot or self._synced[0] != slot:
-            self._svm.set_account(SLOT_HASHES, Account(143_000_000, self._slots.slot_hashes(), genesis.SYSVARS))
-            while self._seen:
-                oldest = next(iter(self._seen))
-                if self._seen[oldest] >= slot - MAX_AGE - 1:
-                    break
-                del self._seen[oldest]
-        self._synced = place
 
     async def _commit_groups(self) -> None:
         """Writes what has been executed, group after group, and then lets its senders know."""
@@ -339,19 +213,11 @@ class EmbeddedChain:
             self._wake.clear()
             while self._pending:
                 group, self._pending = self._pending, []
-                self._in_flight, self._dirty = self._dirty, {}
-                rows: list[AccountRow] = []
-                closed: list[bytes] = []
-                for address in self._in_flight:
-                    account = self._svm.get_account(address)
-                    if account is None or account.lamports == 0:
-                        closed.append(bytes(address))
-                    else:
-                        rows.append(_row(address, account))
+                self._in_flight, rows, closed = self.runtime.take_changed()
                 records = [record for record, _ in group]
                 values = {"wall": str(records[-1].block_time).encode()}
                 try:
-                    await self._write(self._store.commit, records, rows, closed, values)
+                    await self._write(self.store.commit, records, rows, closed, values)
                 except Exception as error:  # memory is ahead of the disk now: only a restart makes them equal again
                     self._broken = error
                     self._give_up(group)
@@ -407,9 +273,9 @@ class EmbeddedChain:
             await self._wait_flushed()
         found = self._recent_by_signature.get(signature)
         if found is None:
-            if signature in self._seen and self._in_flight:
+            if self.runtime.seen(signature) and self._in_flight:
                 await self._wait_flushed()
-            found = self._recent_by_signature.get(signature) or await self._read(self._store.by_signature, signature)
+            found = self._recent_by_signature.get(signature) or await self._read(self.store.by_signature, signature)
         return found
 
     async def receipt(self, signature: str) -> Receipt | None:
@@ -445,7 +311,7 @@ class EmbeddedChain:
         if self._recent and self._recent[0].seq <= after + 1:
             start = after + 1 - self._recent[0].seq
             return [self._recent[i] for i in range(start, min(start + limit, len(self._recent)))]
-        found: list[Record] = await self._read(lambda: self._store.after(after, limit=limit))
+        found: list[Record] = await self._read(lambda: self.store.after(after, limit=limit))
         return [record for record in found if record.seq <= self._durable_seq]
 
     def news_flag(self) -> asyncio.Event:
@@ -465,12 +331,12 @@ class EmbeddedChain:
     async def mentioning(self, address: bytes, *, before: int | None, until: int | None, limit: int) -> list[Record]:
         """Transactions that name `address`, newest first, with `until` < number < `before`."""
         async with self._indexing:
-            done = int(await self._write(self._store.get, "indexed") or b"0")
+            done = int(await self._write(self.store.get, "indexed") or b"0")
             while batch := await self.records(done):
                 done = batch[-1].seq
                 named = [(r.seq, [bytes(key) for key in touched(r)[0]]) for r in batch]
-                await self._write(lambda n=named, d=done: self._store.index_mentions(n, upto=d))
-        return await self._read(lambda: self._store.mentioning(address, before=before, until=until, limit=limit))  # type: ignore[no-any-return]
+                await self._write(lambda n=named, d=done: self.store.index_mentions(n, upto=d))
+        return await self._read(lambda: self.store.mentioning(address, before=before, until=until, limit=limit))  # type: ignore[no-any-return]
 
     async def events(self, *, after: Cursor | None = None, follow: bool = True) -> AsyncIterator[Event]:
         """See `Chain.events`."""
@@ -515,7 +381,7 @@ class EmbeddedChain:
     async def _settled(self, addresses: Sequence[Pubkey]) -> None:
         """Waits until what transactions have done to these accounts is on disk."""
         self._check_open()
-        while (self._dirty or self._in_flight) and any(a in self._dirty or a in self._in_flight for a in addresses):
+        while any(a in self.runtime.changed or a in self._in_flight for a in addresses):
             await self._wait_flushed()
 
     async def account(self, address: Pubkey) -> Account | None:
@@ -525,19 +391,18 @@ class EmbeddedChain:
     async def accounts(self, addresses: Sequence[Pubkey]) -> list[Account | None]:
         """See `Chain.accounts`."""
         await self._settled(addresses)
-        self._sync()
-        found = [self._svm.get_account(address) for address in addresses]
-        return [None if account is None or account.lamports == 0 else account for account in found]
+        self.runtime.sync()
+        return [self.runtime.account(address) for address in addresses]
 
     async def program_accounts(
         self, program_id: Pubkey | None = None, *, memcmp: Sequence[Memcmp] = (), size: int | None = None
     ) -> list[tuple[Pubkey, Account]]:
         """See `Chain.program_accounts`."""
         self._check_open()
-        while self._dirty or self._in_flight:
+        while self.runtime.changed or self._in_flight:
             await self._wait_flushed()
         found = []
-        for address, account in self._svm.get_program_accounts(program_id or self.program.id):
+        for address, account in self.runtime.svm.get_program_accounts(program_id or self.program.id):
             data = account.data
             if account.lamports == 0 or (size is not None and len(data) != size):
                 continue
@@ -579,13 +444,9 @@ class EmbeddedChain:
     async def minimum_rent(self, size: int) -> int:
         """See `Chain.minimum_rent`."""
         self._check_open()
-        return self._svm.minimum_balance_for_rent_exemption(size)
+        return self.runtime.svm.minimum_balance_for_rent_exemption(size)
 
     async def genesis_hash(self) -> Hash:
         """See `Chain.genesis_hash`."""
         self._check_open()
-        return self._genesis
-
-
-def _row(address: Pubkey, account: Account) -> AccountRow:
-    return bytes(address), account.lamports, bytes(account.owner), int(account.executable), account.data
+        return self.runtime.genesis_hash

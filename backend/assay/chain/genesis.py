@@ -12,6 +12,8 @@ from solders.pubkey import Pubkey
 LOADER = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
 SYSTEM = Pubkey.default()
 SYSVARS = Pubkey.from_string("Sysvar1111111111111111111111111111111111111")
+CODE_OFFSET = 45
+"""Where the code begins in a ProgramData account."""
 FAUCET_LAMPORTS = 500_000_000 * 10**9
 
 

@@ -273,7 +273,7 @@ class Methods:
             raise invalid(error.detail) from None
 
     def _preflight(self, transaction: VersionedTransaction) -> None:
-        error, logs, units = self.chain.preflight(transaction)
+        error, logs, units = self.chain.runtime.preflight(transaction)
         if error is None:
             return
         if error == "SignatureFailure":
@@ -324,9 +324,9 @@ class Methods:
         if not known and not replace:
             error, logs, units = "BlockhashNotFound", [], 0
         elif verify:
-            error, logs, units = self.chain.preflight(transaction)
+            error, logs, units = self.chain.runtime.preflight(transaction)
         else:
-            error, logs, units = self.chain.simulate_unsigned(message)
+            error, logs, units = self.chain.runtime.simulate_unsigned(message)
         value: dict[str, Any] = {
             "err": error,
             "logs": logs,

@@ -35,6 +35,7 @@ class Slots:
         reserve: Callable[[int, int], None],
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        offset: float = 0.0,
     ) -> None:
         self._secret = secret
         self._first = first
@@ -48,7 +49,7 @@ class Slots:
         self._window = -1
         self._table = b""
         self._recent: dict[Hash, int] = {}
-        self.offset = 0.0
+        self.offset = offset
         self.slot = first
         self.tick()
 

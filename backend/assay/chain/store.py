@@ -9,7 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -62,6 +64,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(folder / "lock")
         self._path = folder / "chain.sqlite"
+        self._turn = threading.Lock()
         try:
             self._writer = self._connect()
             self._reader = self._connect()
@@ -93,12 +96,27 @@ class Store:
 
     def get(self, name: str) -> bytes | None:
         """A value of the chain's own (genesis, slot …)."""
-        row = self._writer.execute("select value from meta where name = ?", (name,)).fetchone()
+        with self._turn:
+            row = self._writer.execute("select value from meta where name = ?", (name,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def put(self, values: dict[str, bytes]) -> None:
         """Sets values of the chain's own, durably."""
-        self._writer.executemany("insert or replace into meta values (?, ?)", list(values.items()))
+        with self._transaction() as db:
+            db.executemany("insert or replace into meta values (?, ?)", list(values.items()))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One writer at a time; all that is done inside is on disk afterwards, or none of it."""
+        with self._turn:
+            self._writer.execute("begin immediate")
+            try:
+                yield self._writer
+                self._writer.execute("commit")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("rollback")
+                raise
 
     def commit(
         self,
@@ -108,9 +126,7 @@ class Store:
         values: dict[str, bytes],
     ) -> None:
         """Writes executed transactions with the accounts they left behind, all or nothing."""
-        db = self._writer
-        db.execute("begin immediate")
-        try:
+        with self._transaction() as db:
             db.executemany(
                 "insert into transactions values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -123,10 +139,6 @@ class Store:
                 db.executemany("delete from accounts where address = ?", [(address,) for address in closed])
             if values:
                 db.executemany("insert or replace into meta values (?, ?)", list(values.items()))
-            db.execute("commit")
-        except BaseException:
-            db.execute("rollback")
-            raise
 
     def accounts(self) -> list[tuple[Pubkey, Account]]:
         """All accounts; programs come last, since a runtime wants their data first."""
@@ -176,18 +188,12 @@ class Store:
 
     def index_mentions(self, records: Sequence[tuple[int, Sequence[bytes]]], *, upto: int) -> None:
         """Notes which addresses transactions name; made when first asked for, so that settling does not pay for it."""
-        db = self._writer
-        db.execute("begin immediate")
-        try:
+        with self._transaction() as db:
             db.executemany(
                 "insert or ignore into mentions values (?, ?)",
                 [(address, seq) for seq, addresses in records for address in addresses],
             )
             db.execute("insert or replace into meta values ('indexed', ?)", (str(upto).encode(),))
-            db.execute("commit")
-        except BaseException:
-            db.execute("rollback")
-            raise
 
 
 def _record(row: tuple[int, bytes, int, int, str | None, bytes, bytes, bytes, bytes]) -> Record:
