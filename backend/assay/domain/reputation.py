@@ -11,6 +11,7 @@ wrong.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 PRIOR_GOOD, PRIOR_BAD = 3, 1
@@ -76,3 +77,34 @@ def _tail(wins: int, trials: int, chance: int) -> int:
         ways = ways * (trials - j) // (j + 1)
         power *= other
     return int(total * chance**wins)
+
+
+HALF_LIFE = 90 * 24 * 3600
+"""Seconds in which a judgement comes to count half: who was good a year ago is mostly unknown today, not bad."""
+
+_PARTS = 1_000_000
+
+
+def faded(age: int, half_life: int = HALF_LIFE) -> int:
+    """How much a judgement of `age` seconds counts, in millionths: halved every half-life, in a straight line between.
+
+    Integers only, never rising with age. Raises ValueError for an age below 0.
+    """
+    if age < 0 or half_life <= 0:
+        raise ValueError(f"age: {age} s and half-life {half_life} s; an age is never negative, a half-life above 0")
+    halvings, rest = divmod(age, half_life)
+    return (_PARTS >> min(halvings, 64)) * (2 * half_life - rest) // (2 * half_life)
+
+
+def aged(tallies: Iterable[tuple[int, int, int]], *, now: int, half_life: int = HALF_LIFE) -> tuple[int, int]:
+    """Good and bad judgements that still count, from `(time, good, bad)` of each batch (of one kind of task, or of
+    all).
+
+    Good ones are rounded down and bad ones up: fading never flatters. Both fade alike, so a score that nothing is added
+    to falls back towards a newcomer's.
+    """
+    good = bad = 0
+    for time, one, other in tallies:
+        part = faded(max(now - time, 0), half_life)
+        good, bad = good + part * one, bad + part * other
+    return good // _PARTS, -(-bad // _PARTS)

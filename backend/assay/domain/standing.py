@@ -1,0 +1,101 @@
+"""Standings by wallet, from a request's log: what settler, validators and auditors all compute alike.
+
+Standings are learned anew after 32, 64, 128, … judged answers, each time from exactly that many first ones of the log,
+so everybody who has the log has the same register whenever it looks, and nobody has to learn at each batch. Before the
+first refit everybody is on trust, and fees are shared alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from assay.consensus import Answers, resolve
+from assay.consensus.collusion import detect
+from assay.domain.incentives import TRUST, Standings, explain, may_be_accepted, standings
+
+FIRST_REFIT = 32
+METHOD = "dawid_skene"
+
+
+def refit_point(judged: int) -> int:
+    """How many of the first judged answers the register is made of: the largest of 32, 64, 128, … not above `judged`,
+    or 0.
+    """
+    return 1 << judged.bit_length() - 1 if judged >= FIRST_REFIT else 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Register:
+    """Standings by wallet. A wallet that is not in it is a newcomer."""
+
+    place: dict[bytes, int]
+    standing: Standings | None
+
+    @classmethod
+    def learn(
+        cls,
+        judged: Sequence[tuple[Sequence[tuple[bytes, Any]], Any | None]],
+        *,
+        classes: Sequence[Any],
+    ) -> Register:
+        """From judged answers (or tasks) in the order of the log: each its votes (wallet, value), and the known value
+        or None.
+
+        `judged` may be longer than the refit point: the rest is left out. Values are of `classes`; raises ValueError
+        for any other.
+        """
+        first = judged[: refit_point(len(judged))]
+        wallets = sorted({wallet for votes, _ in first for wallet, _ in votes})
+        place = {wallet: code for code, wallet in enumerate(wallets)}
+        code = {value: index for index, value in enumerate(classes)}
+        rows = [
+            (task, place[wallet], value) for task, (votes, _) in enumerate(first) for wallet, value in sorted(votes)
+        ]
+        for value in (*(value for _, _, value in rows), *(known for _, known in first if known is not None)):
+            if value not in code:
+                raise ValueError(f"value: {value!r} is not one of {list(classes)!r}")
+        if not rows:
+            return cls({}, None)
+        answers = Answers(
+            np.array([row[0] for row in rows], np.int32),
+            np.array([row[1] for row in rows], np.int32),
+            np.array([code[row[2]] for row in rows], np.int32),
+            len(first),
+            len(wallets),
+            len(code),
+            np.array([-1 if known is None else code[known] for _, known in first], np.int32),
+        )
+        collusion = detect(answers)
+        group = np.where(collusion.flagged, collusion.group_of, -1)
+        return cls(place, standings(answers, resolve(METHOD, answers).worker_skill, group))
+
+    def weight(self, wallet: bytes) -> int:
+        """What its share of fees goes by: 0 to 1000."""
+        at = self.place.get(wallet)
+        return TRUST if at is None or self.standing is None else int(self.standing.weight[at])
+
+    def weights(self, wallets: Iterable[bytes]) -> dict[bytes, int]:
+        """The weights of several, for `verdict.review`."""
+        return {wallet: self.weight(wallet) for wallet in wallets}
+
+    def accepts(self, wallet: bytes, *, answer: bytes) -> bool:
+        """Whether an answer (its id) of this labeler that agrees with the label is accepted; the id's hash is the lot
+        of a group's members.
+        """
+        at = self.place.get(wallet)
+        if at is None or self.standing is None:
+            return True
+        lot = int.from_bytes(sha256(b"assay-lot-v1\0\0\0\0" + answer).digest()[:8], "little")
+        return may_be_accepted(self.standing, at, lot)
+
+    def explain(self, wallet: bytes) -> str:
+        """The rule's findings on this wallet in words."""
+        at = self.place.get(wallet)
+        if at is None or self.standing is None:
+            return f"You are new here: paid on trust (weight {TRUST}) until {FIRST_REFIT} answers are judged."
+        return explain(self.standing, at)

@@ -1,0 +1,60 @@
+"""Standings by wallet: the same for everybody who has the log."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import numpy as np
+import pytest
+
+from assay.domain.incentives import TRUST
+from assay.domain.standing import FIRST_REFIT, Register, refit_point
+
+
+def wallet(number):
+    return sha256(f"wallet {number}".encode()).digest()
+
+
+def log(count, *, seed=0, lazy=(0, 1), voters=8, panel=4):
+    rng = np.random.default_rng(seed)
+    judged = []
+    for index in range(count):
+        truth = int(rng.random() < 0.6)
+        votes = []
+        for who in rng.choice(voters, panel, replace=False):
+            votes.append((wallet(int(who)), 1 if who in lazy else truth if rng.random() < 0.85 else 1 - truth))
+        judged.append((votes, truth if index % 20 == 0 else None))
+    return judged
+
+
+def test_refit_points_double():
+    assert [refit_point(n) for n in (0, 31, 32, 63, 64, 1000, 1024)] == [0, 0, 32, 32, 64, 512, 1024]
+
+
+def test_before_the_first_refit_all_are_on_trust():
+    register = Register.learn(log(FIRST_REFIT - 1), classes=[0, 1])
+    assert set(register.weights(map(wallet, range(8))).values()) == {TRUST}
+    assert register.accepts(wallet(0), answer=b"a")
+    assert "new here" in register.explain(wallet(0))
+
+
+def test_everybody_with_the_log_has_the_same_register():
+    judged = log(600)
+    one = Register.learn(judged, classes=[0, 1])
+    other = Register.learn([(votes[::-1], known) for votes, known in judged[:512]], classes=[0, 1])
+    people = [wallet(i) for i in range(9)]
+    assert one.weights(people) == other.weights(people)
+    assert [one.explain(p) for p in people] == [other.explain(p) for p in people]
+
+
+def test_always_accepting_earns_nothing():
+    register = Register.learn(log(1024), classes=[0, 1])
+    lazy, honest = [register.weight(wallet(i)) for i in (0, 1)], [register.weight(wallet(i)) for i in range(2, 8)]
+    assert max(lazy) < 0.15 * np.mean(honest)
+    assert all(register.accepts(wallet(i), answer=b"x") for i in range(2, 8))
+    assert register.weight(wallet(99)) == TRUST, "a newcomer"
+
+
+def test_a_value_outside_of_the_classes_is_refused():
+    with pytest.raises(ValueError, match="value"):
+        Register.learn([([(wallet(0), 2)], None)] * FIRST_REFIT, classes=[0, 1])
