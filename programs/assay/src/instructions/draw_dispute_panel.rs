@@ -56,10 +56,6 @@ pub fn handler(ctx: &mut Context<DrawDisputePanel>) -> Result<()> {
         }
     };
 
-    if dispute.panel_count > 0 {
-        let silent = Seats { wallets: &dispute.panel, chosen: dispute.silent(), accounts: &seats };
-        each_seat(&silent, |_, person| person.strike())?;
-    }
     let round = dispute.panel_round + 1;
     let seed =
         hashv(&[SEED_TAG, &request.domain, dispute.address().as_ref(), &round.to_le_bytes(), &hash]);
@@ -74,7 +70,15 @@ pub fn handler(ctx: &mut Context<DrawDisputePanel>) -> Result<()> {
         avoided: &request.panel[..request.panel_count as usize],
     }
     .fill(&mut panel[..size]);
-    require!(count > 0, AssayError::NoPanel);
+    if count == 0 {
+        // Nobody was eligible: a later slot lets in those who have joined since.
+        dispute.seed_slot = now.slot + 1;
+        return dispute.invariant();
+    }
+    if dispute.panel_count > 0 {
+        let silent = Seats { wallets: &dispute.panel, chosen: dispute.silent(), accounts: &seats };
+        each_seat(&silent, |_, person| person.strike())?;
+    }
     dispute.panel = panel;
     dispute.panel_count = count as u8;
     dispute.panel_round = round;
