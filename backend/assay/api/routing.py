@@ -44,11 +44,11 @@ PATH_SCHEMAS: dict[str, dict[str, str]] = {
 }
 
 
-class Model(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+class Model(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of what comes in: unknown fields are refused."""
 
 
-class View(msgspec.Struct, kw_only=True, frozen=True):
+class View(msgspec.Struct, kw_only=True):
     """Base of what goes out."""
 
 
