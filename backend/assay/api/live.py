@@ -39,7 +39,7 @@ U53 = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Address = Annotated[str, msgspec.Meta(pattern=ADDRESS)]
 
 
-class Commit(Model, frozen=True, tag_field="type", tag="commit"):
+class Commit(Model, tag_field="type", tag="commit"):
     """A signed commitment to a vote."""
 
     answer: Hex32
@@ -49,7 +49,7 @@ class Commit(Model, frozen=True, tag_field="type", tag="commit"):
     ref: U53 = 0
 
 
-class Reveal(Model, frozen=True, tag_field="type", tag="reveal"):
+class Reveal(Model, tag_field="type", tag="reveal"):
     """Opens a commitment."""
 
     answer: Hex32
@@ -59,7 +59,7 @@ class Reveal(Model, frozen=True, tag_field="type", tag="reveal"):
     ref: U53 = 0
 
 
-class Sign(Model, frozen=True, tag_field="type", tag="sign"):
+class Sign(Model, tag_field="type", tag="sign"):
     """A signature of a batch's message."""
 
     request: Address
@@ -70,7 +70,7 @@ class Sign(Model, frozen=True, tag_field="type", tag="sign"):
     ref: U53 = 0
 
 
-class Refuse(Model, frozen=True, tag_field="type", tag="refuse"):
+class Refuse(Model, tag_field="type", tag="refuse"):
     """Why a batch is not signed."""
 
     request: Address
@@ -85,7 +85,7 @@ Frame = Commit | Reveal | Sign | Refuse
 _decode = msgspec.json.Decoder(Frame).decode
 
 
-class Todo(View, frozen=True):
+class Todo(View):
     """What a validator still has to do, as the live connection would push it."""
 
     work: list[dict[str, Any]]
@@ -93,7 +93,7 @@ class Todo(View, frozen=True):
     proposals: list[dict[str, Any]]
 
 
-class Done(View, frozen=True):
+class Done(View):
     """What was received stands."""
 
     ok: bool = True
