@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from assay.domain import batch as batches
-from assay.domain import messages, votelog
+from assay.domain import messages, tally, votelog
 from assay.domain.spec import Spec
 from assay.domain.work import Task
 from assay.errors import AssayError, FieldError
@@ -37,6 +37,7 @@ class OnChain:
     records_done: int
     panel: tuple[bytes, ...]
     panel_round: int
+    quorum_bps: int
 
     @classmethod
     def of(cls, address: bytes, account: Any) -> OnChain:
@@ -53,6 +54,7 @@ class OnChain:
             records_done=account.records_done,
             panel=tuple(bytes(member) for member in account.panel[: account.panel_count]),
             panel_round=account.panel_round,
+            quorum_bps=account.terms.params.quorum_bps,
         )
 
 
@@ -124,7 +126,7 @@ def _proposal(
     tasks = votelog.decode_tasks(message["tasks"])
     batches.verify(spec, domain=request.domain, tasks=tasks, buyer=request.buyer)
     _complete(spec, tasks, closing=request.state == 1)
-    _panels(tasks, request, state)
+    _votes(tasks, request, spec, signer, state)
     found = batches.assemble(spec, domain=request.domain, tasks=tasks, participant=participant)
     _refuse(found.root.hex() != message["root"], "wrong_root", f"the entries' root is {found.root.hex()}")
     counts = (len(found.records), found.judged, len(found.answers), found.votes)
@@ -160,24 +162,34 @@ def _complete(spec: Spec, tasks: Sequence[Task], *, closing: bool) -> None:
         )
 
 
-def _panels(tasks: Sequence[Task], request: OnChain, state: State) -> None:
-    """Every voter was on a panel of this request that the chain showed."""
+def _votes(tasks: Sequence[Task], request: OnChain, spec: Spec, signer: bytes, state: State) -> None:
+    """Every answer by review has enough votes of a panel that the chain showed, ours among them if we revealed one."""
+    if spec.mode != "review":
+        return
+    seen = (request.panel, *state.panels(request.domain))
     for task in tasks:
+        task_id = messages.task_id(domain=request.domain, index=task.index, cid=spec.items[task.index].cid)
         for answer in task.answers:
+            where = f"an answer to task {task.index}"
             rounds = {vote.round for vote in answer.votes}
-            _refuse(len(rounds) > 1, "mixed_rounds", "an answer's votes are of different rounds")
+            _refuse(len(rounds) != 1, "mixed_rounds", f"the votes on {where} are of {len(rounds)} rounds")
             voters = {vote.voter for vote in answer.votes}
-            seen = (request.panel, *state.panels(request.domain))
-            _refuse(
-                bool(voters) and not any(voters <= set(members) for members in seen),
-                "not_on_panel",
-                f"the voters of an answer to task {task.index} were never a panel of this request",
-            )
+            panel = next((members for members in seen if voters <= set(members)), None)
+            if panel is None:
+                raise Refused("not_on_panel", f"those who voted on {where} were never a panel of this request")
+            needed = tally.quorum(len(panel), request.quorum_bps)
+            _refuse(len(voters) < needed, "too_few_votes", f"{where} has {len(voters)} votes, {needed} are needed")
+            ours = state.vote(request.domain, answer.id(domain=request.domain, task=task_id), round=min(rounds))
+            left_out = ours is not None and ours.revealed and signer not in voters
+            _refuse(left_out, "vote_left_out", f"our vote on {where} was revealed and is not counted")
 
 
-def openings(message: dict[str, Any], *, voter: bytes, domain: bytes, commitment: bytes, now: datetime) -> None:
+def openings(
+    message: dict[str, Any], *, voter: bytes, domain: bytes, commitment: bytes, until: float, now: datetime
+) -> None:
     """The commits are closed, one's own stands among them as it was sent, and all are signed by their voters.
 
+    `until`: the end of the commits as it was told when the work was given (seconds since 1970); no earlier one counts.
     Raises `Refused`: a vote is revealed only once nobody can commit any more.
     """
     try:
@@ -192,7 +204,7 @@ def openings(message: dict[str, Any], *, voter: bytes, domain: bytes, commitment
             _refuse(not valid, "bad_signature", f"the commitment of {one['voter']} is not signed by it")
             _refuse(wallet in found, "twice", f"{one['voter']} committed twice")
             found[wallet] = said
-        until = message["commit_until"]
+        until = max(until, message["commit_until"])
     except (FieldError, KeyError, TypeError, ValueError) as error:
         raise Refused("malformed", f"{type(error).__name__}: {error}") from error
     _refuse(

@@ -15,7 +15,8 @@ from pathlib import Path
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS votes (
     domain BLOB NOT NULL, answer BLOB NOT NULL, round INTEGER NOT NULL,
-    vote INTEGER NOT NULL, salt BLOB NOT NULL, commitment BLOB NOT NULL, revealed INTEGER NOT NULL DEFAULT 0,
+    vote INTEGER NOT NULL, salt BLOB NOT NULL, commitment BLOB NOT NULL, until REAL NOT NULL,
+    revealed INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (domain, answer, round)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS signed (
@@ -46,20 +47,21 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One vote as it was committed: `vote` 0 or 1, `salt` and `commitment` 32 bytes."""
+    """One vote as it was committed: `vote` 0 or 1, `salt` and `commitment` 32 bytes, `until` when commits end."""
 
     vote: int
     salt: bytes
     commitment: bytes
+    until: float = 0.0
     revealed: bool = False
 
 
 class State:
     """The durable record of one worker. One process at a time: the file is locked for as long as it is open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience: float = 5.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=2)
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=patience)
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")  # each commit reaches the disk before it returns
@@ -82,16 +84,16 @@ class State:
     def vote(self, domain: bytes, answer: bytes, *, round: int) -> Vote | None:
         """The vote given on this answer in this round, if any."""
         row = self._db.execute(
-            "SELECT vote, salt, commitment, revealed FROM votes WHERE domain = ? AND answer = ? AND round = ?",
+            "SELECT vote, salt, commitment, until, revealed FROM votes WHERE domain = ? AND answer = ? AND round = ?",
             (domain, answer, round),
         ).fetchone()
-        return None if row is None else Vote(row[0], row[1], row[2], bool(row[3]))
+        return None if row is None else Vote(row[0], row[1], row[2], row[3], bool(row[4]))
 
     def keep_vote(self, domain: bytes, answer: bytes, *, round: int, vote: Vote) -> Vote:
         """Keep `vote` unless there is one already; what stands is returned and is what must be sent."""
         self._db.execute(
-            "INSERT OR IGNORE INTO votes (domain, answer, round, vote, salt, commitment) VALUES (?, ?, ?, ?, ?, ?)",
-            (domain, answer, round, vote.vote, vote.salt, vote.commitment),
+            "INSERT OR IGNORE INTO votes (domain, answer, round, vote, salt, commitment, until) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (domain, answer, round, vote.vote, vote.salt, vote.commitment, vote.until),
         )
         kept = self.vote(domain, answer, round=round)
         assert kept is not None

@@ -173,7 +173,12 @@ class Worker:
             commitment = messages.commitment(
                 domain=request.domain, answer=answer, round=round, voter=self.wallet, vote=int(accept), salt=salt
             )
-            vote = self._state.keep_vote(request.domain, answer, round=round, vote=Vote(int(accept), salt, commitment))
+            vote = self._state.keep_vote(
+                request.domain,
+                answer,
+                round=round,
+                vote=Vote(int(accept), salt, commitment, float(message["commit_until"])),
+            )
         signed = messages.commit(
             domain=request.domain, answer=answer, round=round, voter=self.wallet, commitment=vote.commitment
         )
@@ -231,7 +236,12 @@ class Worker:
         if vote is None:
             raise Refused("no_vote", "there is no vote of ours to open")
         checks.openings(
-            message, voter=self.wallet, domain=request.domain, commitment=vote.commitment, now=datetime.now(UTC)
+            message,
+            voter=self.wallet,
+            domain=request.domain,
+            commitment=vote.commitment,
+            until=vote.until,
+            now=datetime.now(UTC),
         )
         await self._link.send(
             {

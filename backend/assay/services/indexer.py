@@ -1,8 +1,8 @@
 """The indexer: follows the program's events, once each, and keeps the projections of the chain's state.
 
-Idempotent on (signature, event index); the cursor moves in the transaction that writes the event down. What an
-event means is read from the accounts it names, as they are now, so a replayed event does no harm and a missed one is made good
-by the next. `rebuild` makes every projection anew from the chain.
+Idempotent on (signature, event index); the cursor moves in the transaction that writes the event down. What an event
+means is read from the accounts it names, as they are now, so a replayed event does no harm and a missed one is made
+good by the next. `rebuild` makes every projection anew from the chain.
 """
 
 from __future__ import annotations
