@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from assay.errors import AssayError, BlockhashExpired, ProgramError, TooManyRequ
 
 TRIES = 5
 PAUSE = 0.2
+LARGE = 512 * 1024  # bytes of a body that is sent piece by piece
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _BY_CODE = {kind.code: kind for kind in reversed(tree())}
@@ -165,8 +167,9 @@ class Client:
         if media_type is not None:
             headers["Content-Type"] = media_type
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        sent = io.BytesIO(data) if data is not None and len(data) > LARGE else data
         async with self._session.request(
-            method, self.url + path, data=data, headers=headers, params=params
+            method, self.url + path, data=sent, headers=headers, params=params
         ) as response:
             answer = await response.read()
             if response.status >= 400:

@@ -145,7 +145,8 @@ async def test_an_items_own_overlap_counts(join, post) -> None:
     kind = "text/plain; charset=utf-8"
     items = [{"cid": cids[0], "media_type": kind, "overlap": 3}, {"cid": cids[1], "media_type": kind}]
     await post(buyer, items=0, overlap=1, spec={"items": items})
-    counts = Counter(lease.index for labeler in labelers for lease in await labeler.claim(limit=5))
+    handed = [await labeler.claim(limit=5) for labeler in labelers]
+    counts = Counter(lease.index for leases in handed for lease in leases)
     assert counts == {0: 3, 1: 1}
 
 

@@ -180,7 +180,8 @@ class Requests:
 
     async def quote(self, order: Order, *, rejection_bps: int = 0) -> tuple[Spec, money.Quote, int]:
         """What `order` can cost; nothing is kept. With its specification, checked, and the mint's index."""
-        spec = specification.parse(dict(order.spec))
+        with field("spec"):
+            spec = specification.parse(dict(order.spec))
         index = await self._market.terms.mint_index(order.mint)
         decimals = await self._market.terms.decimals(index)
         fee_bps = (await self._market.terms.market()).params.fee_bps
@@ -283,7 +284,8 @@ class Requests:
             return order, {}
         if order.spec.get("gold") is not None:
             raise FieldError("gold", "is given twice: as labels and as spec.gold", hint="leave spec.gold out")
-        draft = specification.parse({**order.spec, "gold": None})
+        with field("spec"):
+            draft = specification.parse({**order.spec, "gold": None})
         labels = []
         for place, (index, label) in enumerate(order.gold):
             if not 0 <= index < len(draft.items):

@@ -1,0 +1,251 @@
+"""Requests: quoted, drafted, opened by the chain alone, ended."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+from solders.pubkey import Pubkey
+
+from assay.client import Client
+from assay.domain import canonical, work
+from assay.domain.messages import task_id, unb58
+from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, MediaError, NotFound, UnsupportedMedia
+from assay.server import Server
+
+
+def _png(*, exif: bool = False) -> bytes:
+    image = Image.new("RGB", (40, 30), "red")
+    out = io.BytesIO()
+    image.save(out, "PNG", pnginfo=None, exif=b"Exif\0\0II*\0\x08\0\0\0\0\0" if exif else b"")
+    return out.getvalue()
+
+
+async def _spec(buyer: Client, *, items: int = 3, **changes: Any) -> dict[str, Any]:
+    uploaded = [await buyer.upload(f"text {i}".encode(), media_type="text/plain") for i in range(items)]
+    return {
+        "title": "t",
+        "instructions": "i",
+        "kind": "choice",
+        "schema": {"classes": ["a", "b"]},
+        "mode": "agreement",
+        "overlap": 3,
+        "items": [{"cid": item["cid"], "media_type": item["media_type"]} for item in uploaded],
+        **changes,
+    }
+
+
+async def test_a_quote_needs_no_sign_in_and_no_upload(server: Server) -> None:
+    async with Client(server.url) as nobody:
+        cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+        spec = {
+            "title": "t",
+            "instructions": "",
+            "kind": "text",
+            "schema": {},
+            "mode": "review",
+            "items": [{"cid": cid, "media_type": "image/png"}] * 50,
+        }
+        quote = await nobody.quote({"spec": spec, "price": "1", "validation_fee": "0.04"})
+    assert (quote["labelers"], quote["validators"], quote["total"], quote["records"]) == ("50", "2", "52", 50)
+
+
+async def test_what_is_wrong_with_an_order_is_named(join) -> None:
+    buyer = await join("buyer")
+    spec = await _spec(buyer)
+    missing = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"price": "0"}, "price"),
+        ({"price": "0.0000001"}, "price"),
+        ({"budget": "1"}, "budget"),
+        ({"seconds": 1}, "seconds"),
+        ({"min_tier": 9}, "min_tier"),
+        ({"premium_bps": [5, 4, 0, 0]}, "premium_bps"),
+        ({"mint": "11111111111111111111111111111111"}, "mint"),
+        ({"spec": {**spec, "kind": "smell"}}, "spec.kind"),
+        ({"spec": {**spec, "mode": "review"}}, "spec.overlap"),
+        ({"spec": {**spec, "items": [{"cid": missing, "media_type": "image/png"}]}}, "spec.items[0].cid"),
+        ({"spec": {**spec, "items": [{**spec["items"][0], "media_type": "image/png"}]}}, "spec.items[0].media_type"),
+        ({"spec": {**spec, "consensus": {"method": "dice"}}}, "spec.consensus.method"),
+        ({"gold": [{"index": 99, "label": {"value": "a"}}]}, "gold[0].index"),
+        ({"gold": [{"index": 0, "label": {"value": "z"}}]}, "gold[0].label.value"),
+        ({"surprise": 1}, "surprise"),
+    ]
+    for change, field in wrong:
+        with pytest.raises(FieldError) as caught:
+            await buyer.post({"spec": spec, "price": "1", **change})
+        assert caught.value.field is not None
+        assert caught.value.field.endswith(field), (field, str(caught.value))
+
+
+async def test_only_registered_buyers_draft(join) -> None:
+    labeler = await join("labeler", stake="100")
+    spec = await _spec(labeler)
+    with pytest.raises(Forbidden, match="not registered as a buyer"):
+        await labeler.post({"spec": spec, "price": "1"})
+
+
+async def test_an_id_makes_drafts_idempotent(join, server: Server) -> None:
+    buyer = await join("buyer")
+    order = {"spec": await _spec(buyer), "price": "1", "id": 7, "gold": [{"index": 0, "label": {"value": "a"}}]}
+    first = await buyer.call("POST", "/v1/requests", body=order)
+    again = await buyer.call("POST", "/v1/requests", body=order)
+    assert (first["address"], first["spec_hash"]) == (again["address"], again["spec_hash"])
+    with pytest.raises(AlreadyDone) as caught:
+        await buyer.call("POST", "/v1/requests", body={**order, "spec": {**order["spec"], "title": "another"}})
+    assert caught.value.field == "id"
+
+
+async def test_posting_opens_it_with_the_tasks_of_its_domain(join, server: Server) -> None:
+    buyer = await join("buyer")
+    spec = await _spec(buyer, items=4)
+    gold = [{"index": 2, "label": {"value": "b"}}]
+    posted = await buyer.post({"spec": spec, "price": "0.5", "validation_fee": "0.01", "gold": gold})
+    address = unb58(posted["address"])
+    account = await server.market.requests.account(address)
+    text = await server.market.requests.spec_text(address)
+    assert bytes(account.spec_hash) == canonical.digest(canonical.loads(text))
+    progress = await buyer.progress(posted["address"])
+    assert progress["request"]["state"] == "open"
+    assert progress["chain"]["locked"] == posted["budget"] == "6.04"
+    tasks = await buyer.tasks(posted["address"])
+    assert [bytes.fromhex(task["task"]) for task in tasks] == [
+        task_id(domain=bytes(account.domain), index=i, cid=item["cid"]) for i, item in enumerate(spec["items"])
+    ]
+    async with server.market.db.session() as session:
+        row = await session.connection.fetchrow("select gold, is_gold from tasks where index = 2")
+    opened = work.Gold(
+        row["gold"]["label"], bytes.fromhex(row["gold"]["salt"]), row["gold"]["position"],
+        tuple(bytes.fromhex(one) for one in row["gold"]["proof"]),
+    )  # fmt: skip
+    root = canonical.loads(text)["gold"]["root"]  # type: ignore[index,call-overload]
+    opened.verify(index=2, root=bytes.fromhex(str(root)))
+    assert b'"gold":{"count":1' in text
+    assert not await server.market.requests.activate(address), "opening twice changes nothing"
+
+
+async def test_a_draft_that_was_posted_past_the_relay_opens_when_looked_at(join, server: Server) -> None:
+    buyer = await join("buyer")
+    draft = await buyer.call("POST", "/v1/requests", body={"spec": await _spec(buyer), "price": "1"})
+    await server.market.chain.send_raw(base64.b64decode(buyer.sign(draft["unsigned"]["transaction"])))
+    assert (await buyer.progress(draft["address"]))["request"]["state"] == "open"
+
+
+async def test_drafts_are_their_buyers_alone(join, server: Server) -> None:
+    buyer, other = await join("buyer"), await join("buyer")
+    draft = await buyer.call("POST", "/v1/requests", body={"spec": await _spec(buyer), "price": "1"})
+    assert (await buyer.progress(draft["address"]))["request"]["state"] == "draft"
+    with pytest.raises(NotFound):
+        await other.progress(draft["address"])
+    listed = await other.call("GET", "/v1/requests", query={"buyer": buyer.wallet})
+    assert listed["requests"] == []
+    assert len((await buyer.call("GET", "/v1/requests", query={"state": "draft"}))["requests"]) == 1
+
+
+async def test_ends_are_the_buyers(join, post) -> None:
+    buyer, other = await join("buyer"), await join("buyer")
+    posted = await post(buyer)
+    with pytest.raises(Forbidden, match="only its buyer"):
+        await other.end(posted["address"], cancel=True)
+    await buyer.end(posted["address"], cancel=True)
+    assert (await buyer.progress(posted["address"]))["request"]["state"] == "closing"
+
+
+async def test_a_watcher_sees_each_change(join, post) -> None:
+    buyer = await join("buyer")
+    posted = await post(buyer, items=2)
+    labeler = await join("labeler", stake="100")
+    seen = []
+    async for progress in buyer.watch(posted["address"]):
+        seen.append((progress["answers"], progress["request"]["state"]))
+        if progress["request"]["state"] == "closing":
+            break
+        if progress["answers"] < 2:
+            if leases := await labeler.claim():
+                await labeler.submit(leases[0], {"value": "a"})
+        else:
+            await buyer.end(posted["address"], cancel=True)
+    assert seen[0] == (0, "open")
+    assert seen[-1] == (2, "closing")
+
+
+async def test_uploads_are_checked(join) -> None:
+    buyer = await join("buyer")
+    item = await buyer.upload(_png(), media_type="image/png")
+    assert (item["width"], item["height"]) == (40, 30)
+    assert await buyer.upload(_png(), media_type="image/png") == item
+    assert (await buyer.content(item["cid"]))[:8] == b"\x89PNG\r\n\x1a\n"
+    with pytest.raises(MediaError):
+        await buyer.upload(_png(), media_type="image/jpeg")
+    with pytest.raises(MediaError):
+        await buyer.upload(b"\x89PNG\r\n\x1a\n garbage", media_type="image/png")
+    with pytest.raises(UnsupportedMedia):
+        await buyer.upload(b"<svg/>", media_type="image/svg+xml")
+    with pytest.raises(MediaError):
+        await buyer.upload(b"\xff\xfe", media_type="text/plain")
+
+
+async def test_the_data_set_is_its_buyers(join, post) -> None:
+    buyer, other = await join("buyer"), await join("buyer")
+    posted = await post(buyer)
+    assert await buyer.dataset(posted["address"]) == b""
+    assert (await buyer.dataset(posted["address"], form="csv")).startswith(b"index,task,item")
+    with pytest.raises(Forbidden):
+        await other.dataset(posted["address"])
+
+
+async def test_only_transactions_of_this_market_are_relayed(join, server: Server) -> None:
+    from solders.message import MessageV0
+    from solders.system_program import TransferParams, transfer
+    from solders.transaction import VersionedTransaction
+
+    wallet = await join(None)
+    assert wallet.key is not None
+    move = transfer(TransferParams(from_pubkey=wallet.key.pubkey(), to_pubkey=Pubkey.default(), lamports=1))
+    fresh = await server.market.chain.latest_blockhash()
+    message = MessageV0.try_compile(wallet.key.pubkey(), [move], [], fresh.hash)
+    raw = bytes(VersionedTransaction(message, [wallet.key]))
+    with pytest.raises(Forbidden, match="does not call this market's program"):
+        await wallet.send(base64.b64encode(raw).decode())
+    with pytest.raises(FieldError):
+        await wallet.send("nonsense")
+
+
+async def test_a_wallet_has_one_role(join) -> None:
+    labeler = await join("labeler", stake="100")
+    with pytest.raises(Conflict, match="one role"):
+        await labeler.enrol("buyer")
+    with pytest.raises(Conflict, match="no stake was named"):
+        await labeler.enrol("labeler")
+    await labeler.enrol("labeler", stake="5.5")
+    assert (await labeler.me())["participant"]["stake"] == "105.5"
+
+
+async def test_it_goes_on_after_a_restart(home, database_url) -> None:
+    from solders.keypair import Keypair
+
+    from assay.settings import load
+
+    settings = load(home=home, database_url=database_url)
+    key, labeler_key = Keypair(), Keypair()
+    async with Server(settings) as server, Client(server.url, key=key) as buyer:
+        await buyer.faucet()
+        await buyer.enrol("buyer")
+        posted = await buyer.post({"spec": await _spec(buyer), "price": "1"})
+        async with Client(server.url, key=labeler_key) as labeler:
+            await labeler.faucet()
+            await labeler.enrol("labeler", stake="100")
+            leases = await labeler.claim(limit=2)
+        assert server.state_file.exists()
+        token = buyer._token
+    assert not server.state_file.exists()
+    async with Server(settings) as server, Client(server.url, key=labeler_key) as labeler:
+        held = await labeler.work()
+        assert {lease.task for lease in held} == {lease.task for lease in leases}
+        await labeler.submit(held[0], {"value": "a"})
+        async with Client(server.url, key=key) as buyer:
+            buyer._token = token  # sessions go on too
+            assert (await buyer.progress(posted["address"]))["answers"] == 1
