@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ TOKEN = 10**6
 Say = Callable[[str], None]
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass(frozen=True)
 class Stakes:
     """What each role stakes, in tokens: the market's minimum, and a validator's with room for slashes."""
@@ -49,6 +57,8 @@ class MarketProcesses:
         self.processes = Processes(settings.home)
         self.validators = [ensure_key(settings.keys_dir / f"validator-{i}.json") for i in range(validators)]
         self.stakes = Stakes()
+        # Chosen once, so that a server that is started again is found where it was.
+        self._port, self._chain_port = settings.port or free_port(), settings.chain_port or free_port()
         self._say = say
         self._session: aiohttp.ClientSession | None = None
         self.chain: RpcChain
@@ -101,10 +111,10 @@ class MarketProcesses:
     async def start_server(self) -> dict[str, Any]:
         """Start the server process and wait until it listens; what it says of itself."""
         self.state_file.unlink(missing_ok=True)
-        arguments = ["assay", "serve", "--home", str(self.settings.home), "--port", str(self.settings.port)]
+        arguments = ["assay", "serve", "--home", str(self.settings.home), "--port", str(self._port)]
         if self.settings.rpc_url is not None:
             arguments += ["--rpc", self.settings.rpc_url]
-        await self.processes.start("server", *arguments)
+        await self.processes.start("server", *arguments, env={"ASSAY_CHAIN_PORT": str(self._chain_port)})
         await self.processes.until_exists(self.state_file, seconds=START_SECONDS)
         state: dict[str, Any] = json.loads(self.state_file.read_text())
         self.url = state["url"]

@@ -1,0 +1,116 @@
+"""The demo as its user runs it: real processes, one JSON object."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sklearn", reason="the demo needs scikit-learn")
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def assay(*arguments: str, seconds: int = 200) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "assay", *arguments, "--json"],
+        capture_output=True, text=True, timeout=seconds, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def check_books(result: dict[str, Any]) -> None:
+    money = {
+        key: Decimal(result[key]) for key in ("locked", "paid_contributors", "paid_validators", "fees", "refundable")
+    }
+    assert money["locked"] == sum(value for key, value in money.items() if key != "locked")
+    assert result["conserved"] is True
+    assert sum(Decimal(one["earned"]) for one in result["labelers"]) == money["paid_contributors"]
+    assert sum(Decimal(one["earned"]) for one in result["validators"]) == money["paid_validators"]
+
+
+def test_digits_then_replay_then_a_second_run_on_the_same_home(tmp_path: Path) -> None:
+    home = ["--home", str(tmp_path / "home")]
+    result = assay("demo", *home, "--records", "40")
+    assert result["records"] == 40
+    assert result["answers_accepted"] + result["answers_rejected"] == 200
+    assert result["answers_rejected"] > 0, "a crowd that makes real mistakes"
+    assert result["accuracy"] > result["accuracy_average_labeler"]
+    assert 0 < result["latency_ms"]["p50"] <= result["latency_ms"]["p95"] <= result["latency_ms"]["p99"]
+    assert result["transactions"] >= 1
+    assert result["compute_units_per_record"] > 0
+    check_books(result)
+
+    audit = assay("replay", *home)
+    assert audit["ok"] is True
+    assert audit["records"] == 40
+
+    again = assay("demo", *home, "--records", "10")
+    assert again["records"] == 10
+    check_books(again)
+    assert assay("replay", *home)["records"] == 50
+
+
+def test_the_reference_example_comes_out_exactly(tmp_path: Path) -> None:
+    result = assay("demo", "--example", "--home", str(tmp_path / "home"))
+    assert (result["locked"], result["paid_contributors"], result["paid_validators"]) == ("500", "50", "2")
+    assert result["refundable"] == "448"
+    assert result["records"] == 50
+    check_books(result)
+    assert assay("replay", "--home", str(tmp_path / "home"))["votes"] == 150
+
+
+def test_a_crowds_answers_are_replayed_each_by_its_worker(tmp_path: Path) -> None:
+    """Overlaps that differ, repeated rows, a truth that covers a part."""
+    answers, truth = tmp_path / "labels.csv", tmp_path / "truth.csv"
+    rows = [("t1", "ann", "yes"), ("t1", "bob", "yes"), ("t1", "cy", "no"), ("t2", "ann", "no"), ("t2", "bob", "no")]
+    rows += [("t3", "cy", "yes"), ("t1", "ann", "no")]
+    with answers.open("w", newline="") as handle:
+        csv.writer(handle).writerows([("task", "worker", "label"), *rows])
+    truth.write_text("task,label\nt1,yes\nt3,no\n")
+    home = ["--home", str(tmp_path / "home")]
+    result = assay("demo", "--answers", str(answers), "--truth", str(truth), *home)
+    assert result["records"] == 3
+    assert (result["answers_accepted"], result["answers_rejected"]) == (5, 1)
+    assert result["accuracy"] == 0.5
+    assert {one["name"]: (one["answers"], one["accepted"]) for one in result["labelers"]} == {
+        "ann": (2, 2), "bob": (2, 2), "cy": (2, 1),
+    }  # fmt: skip
+    check_books(result)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data beside the checkout")
+def test_a_real_crowd(tmp_path: Path) -> None:
+    """108 tasks, each answered by all of 39 workers: the largest overlap of the real sets."""
+    folder = DATA / "bluebird"
+    files = ["--answers", str(folder / "labels.csv"), "--truth", str(folder / "truth.csv")]
+    result = assay("demo", *files, "--home", str(tmp_path / "home"))
+    assert result["records"] == 108
+    assert result["answers_accepted"] + result["answers_rejected"] == 4212
+    assert result["accuracy"] == pytest.approx(0.759, abs=0.01)
+    check_books(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--truth", "x.csv"], "--truth"),
+        (["--overlap", "7", "--labelers", "5"], "--overlap"),
+        (["--answers", "none.csv"], "none.csv"),
+    ],
+)
+def test_bad_options_are_named(arguments: list[str], says: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "assay", "demo", "--home", str(tmp_path / "home"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "home" / "pg").exists(), "nothing was begun"
