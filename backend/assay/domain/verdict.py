@@ -22,11 +22,11 @@ from typing import Any, cast
 from assay.domain import methods
 from assay.domain import schema as schemas
 from assay.domain.canonical import Json
+from assay.domain.incentives import split_units
 from assay.domain.messages import ACCEPT, REJECT
 from assay.domain.methods import MAJORITY
 from assay.domain.similarity import BPS, agrees, similarity
 from assay.domain.spec import Spec
-from assay.domain.tally import UNITS
 from assay.domain.work import Task, Vote
 from assay.errors import FieldError
 
@@ -139,11 +139,11 @@ class Review:
     units: Mapping[bytes, int]
 
 
-def review(votes: Sequence[Vote], *, gold: bool | None = None) -> Review:
+def review(votes: Sequence[Vote], *, gold: bool | None = None, weights: Mapping[bytes, int] | None = None) -> Review:
     """The verdict of revealed votes; `gold` says what it must be where it was known beforehand.
 
-    The fee is shared equally by those who agreed with the verdict; if nobody did (gold), by all who voted: somebody
-    has to be paid, and the strikes are what tells them apart.
+    The fee is shared by those who agreed with the verdict, equally or by their `weights` (`standing.Register`); if
+    nobody did (gold), by all who voted: somebody has to be paid, and the strikes are what tells them apart.
     """
     if not votes:
         raise FieldError("votes", "are none", hint="at least one revealed vote an answer")
@@ -153,9 +153,8 @@ def review(votes: Sequence[Vote], *, gold: bool | None = None) -> Review:
     verdict = (ACCEPT if 2 * accepts >= len(votes) else REJECT) if gold is None else (ACCEPT if gold else REJECT)
     side = accepts if verdict == ACCEPT else len(votes) - accepts
     agreed = {vote.voter: vote.vote == verdict for vote in votes}
-    earners = sorted(voter for voter, right in agreed.items() if right) or sorted(agreed)
-    # Panels of at most 7 divide 2520 evenly; the remainder of others goes to the first, so that the sum is exact.
-    share, rest = divmod(UNITS, len(earners))
-    units = {voter: share + (i < rest) for i, voter in enumerate(earners)}
+    voters = sorted(agreed)
+    shares = split_units([1 if weights is None else weights[one] for one in voters], [agreed[one] for one in voters])
+    units = {voter: share for voter, share in zip(voters, shares, strict=True) if share}
     confidence = BPS if gold is not None else BPS * side // len(votes)
     return Review(verdict, confidence, agreed, units)
