@@ -64,6 +64,7 @@ class World:
         self.requests: dict[bytes, Request] = {}
         self.validators: list[panel.Candidate] = []
         self.counters: dict[bytes, list[int]] = {}
+        self.participants: dict[bytes, SimpleNamespace] = {}
         self.slot = 1
         self.emit("MarketInitialized", params=PARAMS)
         for i in range(6):
@@ -84,6 +85,9 @@ class World:
     async def escrow(self, request: bytes) -> int:
         one = self.requests[request].account
         return int(one.locked - one.paid_labelers - one.paid_validators - one.fees_collected - one.refunded)
+
+    async def reputation(self, wallet: bytes) -> Any:
+        return self.participants.get(wallet)
 
     def participant(self, address: bytes) -> bytes:
         return participant(address)
@@ -197,6 +201,14 @@ class World:
         account.records_done += len(made.records)
         account.answers_accepted += sum(entry.verdict for entry in made.answers)
         account.answers_rejected += sum(not entry.verdict for entry in made.answers)
+        for one in made.tallies:
+            person = self.participants.setdefault(
+                one.wallet, SimpleNamespace(accepted=0, rejected=0, agreed=0, disagreed=0, gold_passed=0, gold_failed=0)
+            )
+            names = ("accepted", "rejected") if one.role is Role.LABELER else ("agreed", "disagreed")
+            for name, count in zip((*names, "gold_passed", "gold_failed"),
+                                   (one.good, one.bad, one.gold_passed, one.gold_failed), strict=True):  # fmt: skip
+                setattr(person, name, getattr(person, name) + count)
         due = dict(paid.labelers)
         shares = dict(paid.validators)
         amounts = [due.get(one.wallet, shares.get(one.wallet, 0)) for one in made.tallies]

@@ -200,6 +200,17 @@ async def test_an_escrow_that_cannot_pay() -> None:
     assert found.check == "escrow"
 
 
+@pytest.mark.parametrize("name", ["accepted", "gold_failed"])
+async def test_a_reputation_that_was_not_earned(name: str) -> None:
+    world, _ = agreed()
+    person = world.participants[wallet("labeler 0")]
+    setattr(person, name, getattr(person, name) + 1)
+    found = await finding(world)
+    assert found is not None
+    assert found.check == "participant"
+    assert name in found.detail
+
+
 async def test_a_premium_that_was_not_earned() -> None:
     world = World()
     request = world.post(premiums=(0, 5000, 5000, 5000))
@@ -240,6 +251,8 @@ async def test_disputes_change_books_and_tiers() -> None:
     account.answers_accepted += 1
     account.answers_rejected -= 1
     account.records_done += 1
+    person = world.participants[wallet("labeler 1")]
+    person.accepted, person.rejected = person.accepted + 1, person.rejected - 1
     assert await finding(world) is None
     world.emit("DisputeOpened", **(opened | {"answer_id": bytes(32)}))
     found = await finding(world)

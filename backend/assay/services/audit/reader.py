@@ -46,6 +46,10 @@ class Reader(Protocol):
         """Tokens in the request's vault, base units; None when there is no vault."""
         ...
 
+    async def reputation(self, wallet: bytes) -> Any | None:
+        """The wallet's `Participant` account (fields of the IDL)."""
+        ...
+
     def participant(self, wallet: bytes) -> bytes:
         """The address of a wallet's Participant account."""
         ...
@@ -74,10 +78,16 @@ class ChainReader:
         return self._chain.events(follow=False)
 
     async def request(self, address: bytes) -> Any | None:
-        account = await self._chain.account(Pubkey(address))
+        return await self._decoded(Pubkey(address), "Request")
+
+    async def reputation(self, wallet: bytes) -> Any | None:
+        return await self._decoded(self._addresses.participant(Pubkey(wallet)), "Participant")
+
+    async def _decoded(self, address: Pubkey, name: str) -> Any | None:
+        account = await self._chain.account(address)
         if account is None or account.owner != self._chain.program.id:
             return None
-        return self._chain.program.codec.decode_account(account.data, name="Request")
+        return self._chain.program.codec.decode_account(account.data, name=name)
 
     async def escrow(self, request: bytes) -> int | None:
         account = await self._chain.account(self._addresses.vault(Pubkey(request)))

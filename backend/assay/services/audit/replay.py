@@ -6,10 +6,11 @@ from typing import Any
 
 from assay.domain import messages, panel
 from assay.domain.messages import b58
+from assay.domain.tally import Role
 from assay.services.audit.books import Books
 from assay.services.audit.reader import ChainEvent, Logs, Reader
 from assay.services.audit.report import Mismatch, Report, Scope
-from assay.services.audit.settlement import Counters, check
+from assay.services.audit.settlement import Counter, Counters, check
 from assay.services.audit.validators import ValidatorSet
 
 UPHELD = 1
@@ -36,6 +37,7 @@ class _Auditor:
         self.counters: Counters = {}
         self.requests: dict[bytes, Books] = {}
         self.disputes: dict[bytes, bytes] = {}  # dispute → labeler's wallet
+        self.disputed = False
 
     def take(self, event: ChainEvent) -> None:
         """One event. Those that no check needs are only counted."""
@@ -126,6 +128,7 @@ class _Auditor:
         scope.equal("dispute", data.batch, batch, "batch")
         scope.equal("dispute", bytes(data.labeler), self.reader.participant(labeler), "labeler")
         self.disputes[bytes(data.dispute)] = labeler
+        self.disputed = True
 
     def _on_DisputeEnded(self, data: Any, event: ChainEvent) -> None:
         books = self._books(data, event)
@@ -140,8 +143,8 @@ class _Auditor:
         if books.posted.mode == 1 and books.records_done < books.posted.records:
             books.records_done += 1
         counter = self.counters[labeler]
-        counter[0] += 1
-        counter[1] -= 1
+        counter.good += 1
+        counter.bad -= 1
 
     def _on_FeesCollected(self, data: Any, event: ChainEvent) -> None:
         books = self._books(data, event)
@@ -173,6 +176,22 @@ class _Auditor:
             mint = books.posted.mint_index
             for name in ("locked", "paid_labelers", "paid_validators", "fees", "refunded"):
                 self.report.add(name, mint, getattr(books, name))
+        for wallet, counter in self.counters.items():
+            await self._check_participant(wallet, counter)
+
+    async def _check_participant(self, wallet: bytes, counter: Counter) -> None:
+        """The counters that reputation comes from."""
+        account = await self.reader.reputation(wallet)
+        if account is None:
+            raise Scope().fail("participant", f"{b58(wallet)} has no account")
+        expected = {"gold_passed": counter.gold_passed, "gold_failed": counter.gold_failed}
+        if counter.role is Role.LABELER:
+            expected |= {"accepted": counter.good, "rejected": counter.bad}
+        elif not self.disputed:  # a dispute's votes count too, and are in no batch
+            expected |= {"agreed": counter.good, "disagreed": counter.bad}
+        for name, value in expected.items():
+            Scope().equal("participant", getattr(account, name), value, f"{b58(wallet)}: {name}")
+        self.report.participants += 1
 
     async def _check_account(self, books: Books) -> None:
         account = await self.reader.request(books.address)

@@ -37,6 +37,7 @@ class Report:
     votes: int = 0
     signatures: int = 0
     panels: int = 0
+    participants: int = 0
     events: int = 0
     locked: dict[int, int] = field(default_factory=dict)
     paid_labelers: dict[int, int] = field(default_factory=dict)

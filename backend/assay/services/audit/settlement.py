@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from assay.domain import batch as batches
@@ -19,8 +20,20 @@ from assay.services.audit.books import Books
 from assay.services.audit.report import Mismatch, Report, Scope
 from assay.services.audit.validators import ValidatorSet
 
-Counters = dict[bytes, list[int]]
-"""Accepted and rejected answers by wallet, over all requests: what reputation tiers come from."""
+
+@dataclass(slots=True)
+class Counter:
+    """A wallet's judgements over all requests: what its reputation comes from."""
+
+    role: Role
+    good: int = 0
+    bad: int = 0
+    gold_passed: int = 0
+    gold_failed: int = 0
+
+
+Counters = dict[bytes, Counter]
+"""By wallet."""
 
 
 def check(
@@ -148,8 +161,8 @@ def _payments(books: Books, made: Batch, line: Line, counters: Counters) -> Paym
     premiums = {}
     for one in made.tallies:
         if one.role is Role.LABELER:
-            accepted, rejected = counters.get(one.wallet, (0, 0))
-            premiums[one.wallet] = books.premium(reputation.tier(accepted, rejected))
+            so_far = counters.get(one.wallet, Counter(one.role))
+            premiums[one.wallet] = books.premium(reputation.tier(so_far.good, so_far.bad))
     return tally.payments(
         made.tallies,
         judged=made.judged,
@@ -195,10 +208,14 @@ def _enter(books: Books, spec: Spec, made: Batch, line: Line, paid: Payments, co
     books.paid_labelers += paid.paid_labelers
     books.paid_validators += paid.paid_validators
     books.fees += paid.fee
+    for one in made.tallies:
+        counter = counters.setdefault(one.wallet, Counter(one.role))
+        counter.good += one.good
+        counter.bad += one.bad
+        counter.gold_passed += one.gold_passed
+        counter.gold_failed += one.gold_failed
     for entry in made.answers:
         books.settled.add(entry.answer)
-        counter = counters.setdefault(entry.labeler, [0, 0])
-        counter[0 if entry.verdict else 1] += 1
         if entry.verdict:
             books.accepted += 1
         else:
@@ -213,4 +230,4 @@ def _enter(books: Books, spec: Spec, made: Batch, line: Line, paid: Payments, co
                 books.history[task.index] = task
 
 
-__all__ = ["Counters", "Mismatch", "check"]
+__all__ = ["Counter", "Counters", "Mismatch", "check"]
