@@ -291,3 +291,15 @@ async def market(chain: Chain) -> Market:
     await chain.airdrop(OPERATOR.pubkey(), 100 * 10**9)
     await setup.initialize(chain, authority=OPERATOR, mint=mint, params=PARAMS)
     return Market(chain, mint, Instructions(chain.program))
+
+
+@pytest.fixture
+def begin() -> Any:
+    """Makes the market of a home: `await begin(home)`."""
+
+    async def make(home: Path) -> None:
+        async with EmbeddedChain(home, slot_ms=SLOT_MS) as chain:
+            await chain.airdrop(chain.operator.pubkey(), 100 * 10**9)
+            await setup.initialize(chain, authority=chain.operator, mint=key("mint"), params=PARAMS)
+
+    return make

@@ -53,7 +53,7 @@ RESEND_SECONDS = 1.0
 """Pause between sendings of the same transaction: leaders change every four slots."""
 MARGIN = 8
 """Blocks beyond a blockhash's last one before it counts as expired: nodes behind one address may lag each other."""
-FRESH_SECONDS = 5.0
+FRESH_SECONDS = 2.0
 """Age up to which a blockhash is used for another transaction; it is good for about 60 s."""
 OUTAGE_SECONDS = 120.0
 """How long the outcome of a sent transaction is asked for while the cluster does not answer."""
@@ -103,8 +103,12 @@ class RpcChain:
 
     async def open(self) -> None:
         """Connects. Raises `ChainUnavailable` if nobody answers at the address."""
+        try:
+            await self._connection.call(self._client.get_version)
+        except BaseException:
+            await self.close()
+            raise
         self._notifications.start()
-        await self._connection.call(self._client.get_version)
 
     async def close(self) -> None:
         """Closes connections; whoever still waits gets `ChainUnavailable`."""
