@@ -19,7 +19,7 @@ from assay.domain.incentives import Evidence, Standings, evidence, may_be_accept
 from assay.domain.strikes import is_outlier
 from assay.domain.tally import UNITS
 
-REFITS = (0.03, 0.1, 0.25, 0.5, 0.75, 1.0)
+REFITS = (0.05, 0.2, 0.5, 1.0)
 """Shares of the tasks after which the crowd is learned anew."""
 
 

@@ -136,8 +136,10 @@ def run_once(crowd: Crowd, *, seed: int = 0, method: str = "auto", terms: Terms 
     honest = np.array([name == HONEST for name in crowd.strategy])
     colluder = crowd.colluder
     wrong = _wrong(crowd, ledger.labels)
-    alone = crowd.answers.take(honest[crowd.answers.worker])
-    harm = max(int(wrong.sum()) - int(_wrong(crowd, settled_labels(alone, method=method, seed=seed)).sum()), 0)
+    harm = 0
+    if not honest.all():
+        alone = crowd.answers.take(honest[crowd.answers.worker])
+        harm = max(int(wrong.sum()) - int(_wrong(crowd, settled_labels(alone, method=method, seed=seed)).sum()), 0)
     majority = resolve("majority", crowd.answers).labels
     open_tasks = crowd.answers.gold < 0
 
