@@ -46,9 +46,15 @@ def test_an_honest_crowd_is_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("strategy", "most"), [("lazy", 0.15), ("random", 0.15), ("shared_wrong", 0.2), ("sybil", 0.2)]
+    ("strategy", "most", "method"),
+    [
+        ("lazy", 0.15, "dawid_skene"),
+        ("random", 0.15, "dawid_skene"),
+        ("shared_coin", 0.2, "auto"),
+        ("sybil", 0.2, "auto"),
+    ],
 )
-def test_attackers_earn_next_to_nothing(strategy, most):
+def test_attackers_earn_next_to_nothing(strategy, most, method):
     """The issue's setting: 30 % attackers, two classes, 2,000 tasks, 100 workers, overlap 7, 5 % gold."""
     outcome = run_once(make_crowd({strategy: 0.3}, seed=3), seed=3, method=method)
     assert outcome.accuracy > 0.88
