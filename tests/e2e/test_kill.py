@@ -85,7 +85,7 @@ async def test_every_process_is_killed_and_nothing_is_lost_or_paid_twice(tmp_pat
             await market.processes.kill("server")
             await market.start_server()
             await until(60)
-            postmaster = int((settings.postgres_dir / "postmaster.pid").read_text().split()[0])
+            postmaster = int((settings.postgres_dir / "data" / "postmaster.pid").read_text().split()[0])
             os.kill(postmaster, signal.SIGKILL)
             await until(90)
             for index in range(4):

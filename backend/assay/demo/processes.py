@@ -34,7 +34,7 @@ class Processes:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for name in reversed(self.running):
+        for name in list(reversed(self.running)):
             await self.stop(name)
 
     async def start(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> None:
@@ -65,15 +65,17 @@ class Processes:
             try:
                 await asyncio.wait_for(process.wait(), STOP_SECONDS)
             except TimeoutError:
-                await self.kill(name)
+                process.kill()
+                await process.wait()
         assert process.returncode is not None
         return process.returncode
 
     async def kill(self, name: str) -> None:
-        """End `name` at once (SIGKILL), as a crash would."""
+        """End `name` at once (SIGKILL), as a crash would; it is no longer watched."""
+        process = self.running.pop(name)
         with contextlib.suppress(ProcessLookupError):
-            self.running[name].kill()
-        await self.running[name].wait()
+            process.kill()
+        await process.wait()
 
     def check(self) -> None:
         """Raise `ProcessFailed`, with the end of its log, if a process is gone."""
