@@ -39,6 +39,17 @@ class Stage:
         self.server = Server(self.settings, params=self.params)
         await self.server.__aenter__()
 
+    async def reopen(self) -> None:
+        """The server again, on the same home, as after a crash."""
+        self.server = Server(self.settings, params=self.params)
+        await self.server.__aenter__()
+
+    async def restart_workers(self) -> None:
+        """Workers know their market by address; a server on a new port is another."""
+        for number in list(self.workers):
+            await self.stop_worker(number)
+            await self.start_worker(number)
+
     async def close(self) -> None:
         for number in list(self.workers):
             await self.stop_worker(number)

@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 LEADER = 0x61737361795F6531
 """Key of the advisory lock that the leading engine holds."""
 TAKE_LEAD = 0.5
+REMIND = 5.0
 TICK = 0.25
 """Seconds after which a loop looks again though it heard nothing."""
 HOUSEKEEPING = 0.5
@@ -126,6 +127,7 @@ class Engine:
             "verdicts": self._judge,
             "rounds": self._close_rounds,
             "housekeeping": self._keep_house,
+            "reminders": self._remind,
         }
         self._tasks += [asyncio.create_task(_forever(name, loop), name=name) for name, loop in loops.items()]
         for row in await self.market.db.fetch("requests_unsettled"):
@@ -186,6 +188,13 @@ class Engine:
             for request in await self.parts.verdicts.close_overdue():
                 self.parts.settlement.wake(request)
             await asyncio.sleep(TICK)
+
+    async def _remind(self) -> None:
+        """Tells validators again what they still have to do: a message may have been lost, or come too early."""
+        while True:
+            await asyncio.sleep(REMIND)
+            for wallet in self.hub.wallets():
+                await self._catch_up(wallet)
 
     async def _keep_house(self) -> None:
         """Panels for requests that have none, lookup tables for those who work, tasks back, logs complete."""

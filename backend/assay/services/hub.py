@@ -79,6 +79,10 @@ class Hub:
         """The wallets that have a live connection."""
         return sorted(self._connections)
 
+    def wallets(self) -> list[bytes]:
+        """Who is connected."""
+        return list(self._connections)
+
     def close(self) -> None:
         """End every connection."""
         for held in list(self._connections.values()):

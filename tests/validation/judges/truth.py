@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from assay_validator.judge import Work
 
 
@@ -14,3 +16,9 @@ async def judge(work: Work) -> bool:
 async def contrary(work: Work) -> bool:
     """Takes everything but cats."""
     return bool(work.content["value"] != "cat")
+
+
+async def slow(work: Work) -> bool:
+    """Takes cats, after a second."""
+    await asyncio.sleep(1)
+    return await judge(work)

@@ -111,3 +111,6 @@ where id = any($1::bytea[]) and decided_at is null and answers_taken >= answers_
 
 -- task_gold
 select id, index, gold from tasks where id = $1
+
+-- votes_by
+select answer, round, commitment, committed_at, vote, revealed_at from votes where voter = $1 order by committed_at

@@ -1,0 +1,269 @@
+"""Whatever stops in the middle: nothing is lost and nothing is paid twice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from assay.domain import messages
+from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, SignatureInvalid
+from assay.services.audit import ChainReader, LogFolder, replay
+from assay.services.confirm import Confirmer
+from assay.services.engine import Engine
+from assay.services.settlement import Settler
+
+TOKEN = 10**6
+FAR = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+async def labelled(market: Any, *, items: int = 3, mode: str = "agreement") -> tuple[Any, list[Any], str]:
+    """A request that has all its answers."""
+    buyer = await market.client("buyer")
+    labelers = [await market.client("labeler", stake="100") for _ in range(3 if mode == "agreement" else 1)]
+    address = await market.post(buyer, mode=mode, items=items)
+    for labeler in labelers:
+        await market.label(labeler, address, ["cat"] * items)
+    return buyer, labelers, address
+
+
+async def paid_once(market: Any, buyer: Any, labelers: list[Any], address: str, *, items: int) -> None:
+    """All are paid, exactly once, and the auditor finds nothing."""
+    for labeler in labelers:
+        assert await market.balance(labeler) == (5000 - 100 + items) * TOKEN
+    progress = await buyer.progress(address)
+    assert progress["chain"]["paid_labelers"] == str(items * len(labelers))
+    assert progress["chain"]["paid_validators"] == f"{0.04 * items:g}"
+    paid = await market.market.db.fetch("payments_of", bytes(labelers[0].key.pubkey()), FAR, 100)
+    assert sum(row["amount"] for row in paid) == items * TOKEN
+    publisher = market.market.engine.parts.publisher
+    await publisher.publish(messages.unb58(address))
+    report = await replay(ChainReader(market.market.chain), LogFolder(market.settings.log_dir))
+    assert report.ok, report.finding
+
+
+@pytest.mark.parametrize("step", ["submit", "confirm"])
+async def test_settler_dies(stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Between writing the proposal down and submitting it; between submitting it and writing down that it landed."""
+    market = await stage()
+    await market.start_workers()
+    reached = asyncio.Event()
+
+    async def hang(*_: Any, **__: Any) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        if step == "submit":
+            patch.setattr(Settler, "_submit", hang)
+        else:
+            patch.setattr(Confirmer, "landed", hang)
+        buyer, labelers, address = await labelled(market)
+        await asyncio.wait_for(reached.wait(), 60)
+        before = await market.market.db.row("batch_by_number", messages.unb58(address), 0)
+        await market.server.stop()
+    await market.reopen()
+    for client in [buyer, *labelers]:
+        client.url = market.server.url
+    if step == "submit":
+        await market.restart_workers()
+    await market.until_settled(buyer, address, 9)
+    after = await market.market.db.row("batch_by_number", messages.unb58(address), 0)
+    assert (after["digest"], after["body"]) == (before["digest"], before["body"]), "the identical bytes"
+    await paid_once(market, buyer, labelers, address, items=3)
+
+
+@pytest.mark.parametrize("mode", ["agreement", "review"])
+async def test_worker_killed_and_restarted(stage: Callable[..., Any], mode: str) -> None:
+    market = await stage(vote_seconds=60)
+    await market.start_workers(judge="truth:slow")
+    work = asyncio.create_task(labelled(market, mode=mode))
+    await market.until(lambda: "opened" in market.log(1) or work.done(), what="work begun")
+    await asyncio.sleep(0.5)
+    for number in (1, 2):
+        await market.stop_worker(number, signal.SIGKILL)
+    buyer, labelers, address = await work
+    for number in (1, 2):
+        await market.start_worker(number, judge="truth:judge")
+    await market.until_settled(buyer, address, 3 * len(labelers))
+    await paid_once(market, buyer, labelers, address, items=3)
+
+
+async def test_one_validator_silent(stage: Callable[..., Any]) -> None:
+    """A quorum is enough; who does not co-sign is not paid."""
+    market = await stage()
+    await market.start_worker(1)
+    await market.start_worker(2)
+    buyer, labelers, address = await labelled(market)
+    await market.until_settled(buyer, address, 9)
+    await paid_once(market, buyer, labelers, address, items=3)
+    silent = bytes(market.validators[2].pubkey())
+    assert not await market.market.db.fetch("payments_of", silent, FAR, 10)
+
+
+async def test_no_quorum_waits_for_one(stage: Callable[..., Any]) -> None:
+    market = await stage(sign_timeout=0.3)
+    await market.start_worker(1)
+    buyer, labelers, address = await labelled(market)
+    await asyncio.sleep(2)
+    assert await market.settled(buyer, address) == 0
+    await market.start_worker(2)
+    await market.until_settled(buyer, address, 9)
+    await paid_once(market, buyer, labelers, address, items=3)
+
+
+async def test_panel_that_does_not_sign_is_redrawn(stage: Callable[..., Any]) -> None:
+    """With two of five validators dead, panels of three are drawn until one has its quorum alive."""
+    market = await stage(validators=5, params={"panel_timeout": 1, "quorum_bps": 10_000}, sign_timeout=0.3)
+    for number in (1, 2, 3):
+        await market.start_worker(number)
+    buyer, labelers, address = await labelled(market)
+    await market.until_settled(buyer, address, 9, seconds=150)
+    await paid_once(market, buyer, labelers, address, items=3)
+
+
+async def test_validator_that_never_reveals_is_dropped(stage: Callable[..., Any]) -> None:
+    market = await stage(vote_seconds=3)
+    await market.start_worker(1)
+    await market.start_worker(2)
+    mute = market.clients[2]  # the third validator, by hand
+    buyer, labelers, address = await labelled(market, mode="review", items=2)
+    domain = bytes.fromhex((await buyer.progress(address))["domain"])
+
+    async def committed() -> bool:
+        todo = await mute.call("GET", "/v1/validator/work")
+        for one in todo["work"]:
+            body = commitment(mute, domain, one)
+            await mute.call("POST", "/v1/validator/commits", body=body)
+            await mute.call("POST", "/v1/validator/commits", body=body)  # a duplicate frame
+        return len(await market.market.db.fetch("votes_by", bytes(mute.key.pubkey()))) >= 2
+
+    await market.until(committed, what="the mute one's commits")
+    await market.until_settled(buyer, address, 2)
+    await paid_once(market, buyer, labelers, address, items=2)
+    assert not await market.market.db.fetch("payments_of", bytes(mute.key.pubkey()), FAR, 10)
+
+
+def commitment(
+    client: Any, domain: bytes, one: dict[str, Any], *, vote: int = 1, salt: bytes = b"s" * 32
+) -> dict[str, Any]:
+    """A commit frame for a `work` message."""
+    voter, answer = bytes(client.key.pubkey()), bytes.fromhex(one["answer"])
+    said = messages.commitment(domain=domain, answer=answer, round=one["round"], voter=voter, vote=vote, salt=salt)
+    message = messages.commit(domain=domain, answer=answer, round=one["round"], voter=voter, commitment=said)
+    return {
+        "type": "commit", "answer": one["answer"], "round": one["round"], "commitment": said.hex(),
+        "signature": messages.sign(client.key, message).hex(),
+    }  # fmt: skip
+
+
+async def test_votes_by_hand(stage: Callable[..., Any]) -> None:
+    """The whole of a round over plain HTTP, with everything that is refused on the way."""
+    market = await stage(vote_seconds=60)
+    buyer, labelers, address = await labelled(market, mode="review", items=1)
+    domain = bytes.fromhex((await buyer.progress(address))["domain"])
+    voters = market.clients[:3]
+
+    async def offered() -> bool:
+        return bool((await voters[0].call("GET", "/v1/validator/work"))["work"])
+
+    await market.until(offered, what="work")
+    one = (await voters[0].call("GET", "/v1/validator/work"))["work"][0]
+
+    async def send(client: Any, kind: str, body: dict[str, Any]) -> None:
+        await client.call("POST", f"/v1/validator/{kind}", body=body)
+
+    def reveal(vote: int = 1, salt: bytes = b"s" * 32) -> dict[str, Any]:
+        return {"type": "reveal", "answer": one["answer"], "round": one["round"], "vote": vote, "salt": salt.hex()}
+
+    with pytest.raises(Forbidden):
+        await labelers[0].call("GET", "/v1/validator/work")
+    with pytest.raises(FieldError):
+        await send(voters[0], "commits", {**commitment(voters[0], domain, one), "commitment": "00" * 32})
+    with pytest.raises(SignatureInvalid):
+        await send(voters[0], "commits", commitment(voters[1], domain, one))  # another's commitment, copied
+    await send(voters[0], "commits", commitment(voters[0], domain, one))
+    await send(voters[0], "commits", commitment(voters[0], domain, one))
+    with pytest.raises(AlreadyDone):
+        await send(voters[0], "commits", commitment(voters[0], domain, one, vote=0))
+    with pytest.raises(Conflict):
+        await send(voters[0], "reveals", reveal())  # commits are open
+    assert not (await voters[0].call("GET", "/v1/validator/work"))["openings"]
+    for voter in voters[1:]:
+        await send(voter, "commits", commitment(voter, domain, one))
+    opening = (await voters[0].call("GET", "/v1/validator/work"))["openings"][0]
+    assert len(opening["commits"]) == 3
+    assert "salt" not in str(opening)
+    with pytest.raises(FieldError):
+        await send(voters[0], "reveals", reveal(vote=0))
+    for voter in voters:
+        await send(voter, "reveals", reveal())
+        await send(voter, "reveals", reveal())
+    progress = await buyer.progress(address)
+    assert (progress["accepted"], progress["tasks_done"]) == (1, 1)
+    for number in (1, 2, 3):
+        await market.start_worker(number)
+    await market.until_settled(buyer, address, 1)
+    await paid_once(market, buyer, labelers, address, items=1)
+
+
+async def test_second_engine_takes_over(stage: Callable[..., Any]) -> None:
+    """Of two engines on one database one leads; when it ends the other goes on."""
+    market = await stage()
+    first = market.market.engine
+    second = Engine(market.market)
+    await second.start()
+    assert first.running
+    assert not second.running
+    buyer, labelers, address = await labelled(market)
+    market.market.engine = second
+    await first.stop()
+    await market.until(lambda: second.running, what="the second leads")
+    await market.start_workers()
+    await market.until_settled(buyer, address, 9)
+    await paid_once(market, buyer, labelers, address, items=3)
+    await second.stop()
+
+
+async def test_projections_are_rebuilt_from_the_chain(stage: Callable[..., Any]) -> None:
+    market = await stage()
+    await market.start_workers()
+    buyer, labelers, address = await labelled(market)
+    await market.until_settled(buyer, address, 9)
+    db = market.market.db
+    wallet = bytes(labelers[0].key.pubkey())
+    keep = ("request", "batch", "role", "amount", "owed", "signature")
+    before = [tuple(row[name] for name in keep) for row in await db.fetch("payments_of", wallet, FAR, 100)]
+    counts = await market.market.engine.rebuild()
+    assert counts["batches"] >= 1
+    assert counts["participants"] == 3 + 1 + 3
+    assert [tuple(row[name] for name in keep) for row in await db.fetch("payments_of", wallet, FAR, 100)] == before
+    again = await market.market.engine.rebuild()
+    assert again == counts
+
+
+async def test_unset_payout_is_owed(stage: Callable[..., Any]) -> None:
+    """A token account that cannot be paid into holds nobody up."""
+    from assay.chain.instructions import Instructions
+
+    market = await stage()
+    await market.start_workers()
+    buyer = await market.client("buyer")
+    labelers = [await market.client("labeler", stake="100") for _ in range(3)]
+    nowhere = labelers[0].key
+    instructions = Instructions(market.market.chain.program)
+    mint = market.market.faucet.mint
+    await market.market.chain.send(
+        [instructions.set_payout(wallet=nowhere.pubkey(), mint=mint, payout=market.validators[0].pubkey())],
+        payer=nowhere,
+    )
+    address = await market.post(buyer, items=2)
+    for labeler in labelers:
+        await market.label(labeler, address, ["dog", "dog"])
+    await market.until_settled(buyer, address, 6)
+    assert (await labelers[0].me())["participant"]["owed"][0] == "2"
+    assert await market.balance(labelers[1]) == (5000 - 100 + 2) * TOKEN
