@@ -18,6 +18,7 @@ import structlog
 
 from assay.domain import canonical, messages
 from assay.errors import AlreadyDone, AssayError, FieldError, Gone, LeaseLost, NotFound, Unavailable, field
+from assay.storage.cid import of as content_id
 
 if TYPE_CHECKING:
     from assay.services.market import Market
@@ -30,6 +31,7 @@ MAX_BATCH = 200
 MAX_BYTES = 256 * 1024  # of an answer's canonical content
 RETRIES = 5
 TASKS_KNOWN = 200_000
+STORED_KNOWN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Answers:
         self._db = market.db
         self._queue: asyncio.Queue[_Row] = asyncio.Queue(maxsize=20_000)
         self._writers: list[asyncio.Task[None]] = []
+        self._stored: set[str] = set()
         self._tasks: dict[bytes, tuple[bytes, int]] = {}  # task: its request and index; never changes
 
     async def start(self) -> None:
@@ -199,9 +202,7 @@ class Answers:
 
     async def _record(self, rows: list[_Row]) -> None:
         # The content is in the store before the answer is on record: an answer's CID can always be followed.
-        # The database has it too, so the store need not wait for the disk.
-        store = self._market.store
-        cids = await asyncio.gather(*(store.put(row.data, durable=False) for row in rows))
+        cids = await self._store([row.data for row in rows])
         for attempt in range(RETRIES):
             try:
                 outcomes = await self._db.fetch(
@@ -227,6 +228,18 @@ class Answers:
         for request in fresh:
             self._market.answered.send(request)
             self._market.changed.send(request)
+
+    async def _store(self, contents: Sequence[bytes]) -> list[str]:
+        """Keeps `contents`; their CIDs. Many answers are alike: what was stored lately is not stored again."""
+        cids = [content_id(data) for data in contents]
+        fresh = {cid: data for cid, data in zip(cids, contents, strict=True) if cid not in self._stored}
+        if fresh:
+            # The database has it too, so the store need not wait for the disk.
+            await asyncio.gather(*(self._market.store.put(data, durable=False) for data in fresh.values()))
+            if len(self._stored) > STORED_KNOWN:
+                self._stored.clear()
+            self._stored.update(fresh)
+        return cids
 
 
 def _settle(row: _Row, outcome: Any) -> None:
