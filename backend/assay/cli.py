@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from assay import consensus_cli
 from assay.errors import AssayError
+from assay.simulate import cli as simulate_cli
 
 app = typer.Typer(
     help="Assay: a marketplace for AI training data on Solana, where every record is assayed before it is paid.",
@@ -25,6 +27,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 Rpc = Annotated[
     str | None, typer.Option("--rpc", metavar="URL", help="A cluster's JSON-RPC instead of the embedded chain.")
 ]
+
+app.command(name="consensus")(consensus_cli.consensus)
+app.command(name="simulate")(simulate_cli.simulate)
 
 ROOT = Path(__file__).resolve().parents[2]
 
