@@ -22,6 +22,9 @@ from assay.domain.tally import UNITS
 REFITS = (0.05, 0.2, 0.5, 1.0)
 """Shares of the tasks after which the crowd is learned anew."""
 
+BATCH = 20
+"""Tasks settled together: after each batch anybody may call for a slash."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Earned:
@@ -71,8 +74,9 @@ def settle(answers: Answers, *, method: str, error_rate: int, seed: int = 0) -> 
         labels[start:end] = result.labels[start:end]
         for task in range(start, end):
             _pay(answers, order[bounds[task] : bounds[task + 1]], int(labels[task]), standing, seed, paid)
-        batch = answers.take(order[bounds[start] : bounds[end]])
-        _strike(evidence(batch, labels), carried, slashes, error_rate)
+        for first in range(start, end, BATCH):
+            batch = answers.take(order[bounds[first] : bounds[min(first + BATCH, end)]])
+            _strike(evidence(batch, labels), carried, slashes, error_rate)
         collusion = detect(known)
         standing = standings(known, result.worker_skill, np.where(collusion.flagged, collusion.group_of, -1))
     if collusion is None:
