@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 from solders.keypair import Keypair
@@ -27,8 +28,8 @@ def ensure_key(path: Path) -> Keypair:
         return read_key(path)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = Keypair()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # readable by the owner only
+    temporary = Path(name)
     with os.fdopen(descriptor, "w") as file:
         json.dump(list(bytes(key)), file)
         file.flush()

@@ -10,11 +10,11 @@ import asyncio
 import struct
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Self
+from typing import Self
 
 from solana.rpc.commitment import Commitment
 from solana.rpc.core import RPCException
-from solana.rpc.models import MemcmpOpts, TxOpts
+from solana.rpc.models import MemcmpOpts
 from solders.account import Account
 from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.hash import Hash
@@ -22,7 +22,6 @@ from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import MessageV0
 from solders.pubkey import Pubkey
-from solders.rpc.errors import SendTransactionPreflightFailureMessage
 from solders.signature import Signature
 from solders.sysvar import CLOCK
 from solders.transaction import VersionedTransaction
@@ -35,29 +34,22 @@ from assay.chain.base import (
     Memcmp,
     Receipt,
     Simulation,
-    check_size,
     compile_transaction,
     parse_transaction,
 )
 from assay.chain.builder import unit_price
-from assay.chain.events import decode_events
 from assay.chain.failures import error_json, failure
 from assay.chain.program import Program, load_program
 from assay.chain.rpc_client import UNREACHABLE, Notifications, RpcConnection, rpc_failure
+from assay.chain.rpc_events import EventReader
+from assay.chain.rpc_sender import Sender
 from assay.chain.rpc_views import b58encode
 from assay.errors import BadRequest, BlockhashExpired, ChainError, ChainUnavailable, ConfigError, TransactionFailed
 
 RESIGN = 4
 """Times that `send` signs anew after an expiry before it gives up."""
-RESEND_SECONDS = 1.0
-"""Pause between sendings of the same transaction: leaders change every four slots."""
-MARGIN = 8
-"""Blocks beyond a blockhash's last one before it counts as expired: nodes behind one address may lag each other."""
 FRESH_SECONDS = 2.0
 """Age up to which a blockhash is used for another transaction; it is good for about 60 s."""
-OUTAGE_SECONDS = 120.0
-"""How long the outcome of a sent transaction is asked for while the cluster does not answer."""
-PAGE = 1000
 
 
 class RpcChain:
@@ -90,9 +82,10 @@ class RpcChain:
         self._blockhash_lock = asyncio.Lock()
         self._used: dict[Signature, None] = {}
         self._rents: dict[int, int] = {}
-        self._waiting: dict[Signature, asyncio.Future[Any]] = {}
-        self._poller: asyncio.Task[None] | None = None
-        self._closed = False
+        self._sender = Sender(self._connection, self._notifications, program=self.program, commitment=self._commitment)
+        self._events = EventReader(
+            self._connection, self._notifications, self._sender, program=self.program, commitment=self._commitment
+        )
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -112,16 +105,10 @@ class RpcChain:
 
     async def close(self) -> None:
         """Closes connections; whoever still waits gets `ChainUnavailable`."""
-        if self._closed:
+        if self._events.closed:
             return
-        self._closed = True
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.gather(self._poller, return_exceptions=True)
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(ChainUnavailable("the connection was closed"))
-                future.exception()
+        self._events.closed = True
+        await self._sender.close()
         self._notifications.news.set()
         await self._notifications.close()
         await self._connection.close()
@@ -153,7 +140,7 @@ class RpcChain:
                 blockhash = await self._recent_blockhash(fresh=True)
             self._note_used(transaction.signatures[0])
             try:
-                return await self._deliver(transaction, last_valid=blockhash.last_valid_block_height)
+                return await self._sender.deliver(transaction, last_valid=blockhash.last_valid_block_height)
             except BlockhashExpired as error:
                 last = error
         raise last or BlockhashExpired()
@@ -164,7 +151,7 @@ class RpcChain:
         known = await self.receipt(str(transaction.signatures[0]))
         if known is not None:
             return known
-        return await self._deliver(transaction, last_valid=None)
+        return await self._sender.deliver(transaction, last_valid=None)
 
     def _note_used(self, signature: Signature) -> None:
         self._used[signature] = None
@@ -179,156 +166,7 @@ class RpcChain:
                 got = self._blockhash = (time.monotonic(), await self.latest_blockhash())
             return got[1]
 
-    async def _deliver(self, transaction: VersionedTransaction, *, last_valid: int | None) -> Receipt:
-        """Sends one signed transaction until it has landed or can land no more."""
-        raw = check_size(bytes(transaction))
-        signature = transaction.signatures[0]
-        landed = asyncio.Event()
-        watcher = asyncio.create_task(self._notifications.watch(signature, landed))
-        try:
-            await self._submit(raw, preflight=True)
-            if last_valid is None:
-                last_valid = (await self.latest_blockhash()).last_valid_block_height
-            error = await self._outcome(raw, signature, landed=landed, last_valid=last_valid)
-        finally:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
-        return await self._receipt(signature, error=error)
-
-    async def _submit(self, raw: bytes, *, preflight: bool) -> None:
-        """Hands it to the node. Raises what its preflight finds; a lost connection is no answer."""
-        options = TxOpts(skip_preflight=not preflight, preflight_commitment=self._commitment, max_retries=0)
-        try:
-            await self._client.send_raw_transaction(raw, options)
-        except UNREACHABLE:
-            return
-        except RPCException as error:
-            inner = error.args[0] if error.args else None
-            if not preflight:
-                return
-            if not isinstance(inner, SendTransactionPreflightFailureMessage):
-                raise rpc_failure(error) from error
-            found = error_json(inner.data.err) if inner.data.err is not None else "unknown"
-            if found in ("AlreadyProcessed", "BlockhashNotFound"):
-                return  # it has landed, or a node lags: the status decides
-            raise failure(found, program=self.program, logs=inner.data.logs or ()) from error
-
-    async def _outcome(self, raw: bytes, signature: Signature, *, landed: asyncio.Event, last_valid: int) -> Any:
-        """The transaction's error in JSON-RPC form, None if it succeeded. Raises `BlockhashExpired`."""
-        waiter = self._poll(signature)
-        silent_since: float | None = None
-        while True:
-            told = asyncio.ensure_future(landed.wait())
-            try:
-                await asyncio.wait({told, waiter}, timeout=RESEND_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                told.cancel()
-            if waiter.done():
-                return waiter.result()
-            try:
-                if landed.is_set():  # the cluster said so by web socket; its record says how it ended
-                    self._waiting.pop(signature, None)
-                    return None
-                height = (await self._connection.call(self._client.get_block_height)).value
-                if height > last_valid + MARGIN:
-                    # every block that could hold it is confirmed: if it is not there now, it never will be
-                    found = await self._status(signature)
-                    self._waiting.pop(signature, None)
-                    if found is not None:
-                        return found[0]
-                    raise BlockhashExpired(f"{signature} did not land within its blockhash's 150 blocks")
-                silent_since = None
-                await self._submit(raw, preflight=False)
-            except ChainUnavailable as error:
-                silent_since = silent_since or time.monotonic()
-                if time.monotonic() - silent_since > OUTAGE_SECONDS:
-                    self._waiting.pop(signature, None)
-                    raise ChainUnavailable(
-                        f"{error.detail}; whether {signature} has landed is unknown", hint="ask for its receipt later"
-                    ) from error
-
-    def _poll(self, signature: Signature) -> asyncio.Future[Any]:
-        """Has the shared poller ask for this signature: one request for all that wait."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[signature] = future
-        if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll_statuses(), name="chain-statuses")
-        return future
-
-    def _done(self, signature: Signature, error: Any) -> None:
-        future = self._waiting.pop(signature, None)
-        if future is not None and not future.done():
-            future.set_result(error)
-
-    async def _poll_statuses(self) -> None:
-        while self._waiting and not self._closed:
-            await asyncio.sleep(0.5 if self._notifications.connected else 0.1)
-            wanted = [signature for signature, future in self._waiting.items() if not future.done()][:256]
-            if not wanted:
-                continue
-            try:
-                answer = await self._connection.call(lambda w=wanted: self._client.get_signature_statuses(w))  # type: ignore[misc]
-            except ChainError:
-                continue  # those who wait notice an outage by themselves
-            for signature, status in zip(wanted, answer.value, strict=True):
-                if status is not None and self._reached(status):
-                    self._done(signature, None if status.err is None else error_json(status.err))
-
-    async def _status(self, signature: Signature) -> tuple[Any] | None:
-        """(error,) of a transaction that has landed at the wanted commitment, else None."""
-        answer = await self._connection.call(
-            lambda: self._client.get_signature_statuses([signature], search_transaction_history=True)
-        )
-        status = answer.value[0]
-        if status is None or not self._reached(status):
-            return None
-        return (None if status.err is None else error_json(status.err),)
-
-    def _reached(self, status: Any) -> bool:
-        ranks = {"processed": 0, "confirmed": 1, "finalized": 2}
-        if status.confirmation_status is None:
-            return status.confirmations is None
-        return int(status.confirmation_status) >= ranks[self._commitment]
-
     # -- receipts and events ------------------------------------------------------------------------------------------
-
-    async def _fetch(self, signature: Signature) -> Any:
-        # transactions are never given at "processed"
-        commitment = self._commitment if self._commitment != "processed" else Commitment("confirmed")
-        answer = await self._connection.call(
-            lambda: self._client.get_transaction(
-                signature, encoding="base64", commitment=commitment, max_supported_transaction_version=0
-            )
-        )
-        return answer.value
-
-    async def _receipt(self, signature: Signature, *, error: Any) -> Receipt:
-        """The receipt of a transaction that has landed; its record may come a moment after its status."""
-        for attempt in range(40):
-            found = await self._fetch(signature)
-            if found is not None:
-                return self._read(signature, found)
-            await asyncio.sleep(min(0.02 * 1.3**attempt, 1))
-        if error is not None:
-            raise failure(error, program=self.program, logs=(), signature=str(signature))
-        raise ChainUnavailable(
-            f"{signature} has landed, but the cluster does not give its record", hint="ask again later"
-        )
-
-    def _read(self, signature: Signature, found: Any) -> Receipt:
-        meta = found.transaction.meta
-        logs = tuple(meta.log_messages or ())
-        if meta.err is not None:
-            raise failure(error_json(meta.err), program=self.program, logs=logs, signature=str(signature))
-        return Receipt(
-            signature=str(signature),
-            slot=found.slot,
-            block_time=found.block_time,
-            compute_units=meta.compute_units_consumed or 0,
-            fee=meta.fee,
-            logs=logs,
-            program=self.program,
-        )
 
     async def receipt(self, signature: str) -> Receipt | None:
         """See `Chain.receipt`."""
@@ -336,84 +174,12 @@ class RpcChain:
             wanted = Signature.from_string(signature)
         except ValueError:
             raise BadRequest("is no signature in base 58", field="signature") from None
-        found = await self._fetch(wanted)
-        return None if found is None else self._read(wanted, found)
+        found = await self._sender.fetch(wanted)
+        return None if found is None else self._sender.read(wanted, found)
 
-    async def events(self, *, after: Cursor | None = None, follow: bool = True) -> AsyncIterator[Event]:
+    def events(self, *, after: Cursor | None = None, follow: bool = True) -> AsyncIterator[Event]:
         """See `Chain.events`. A slot's events come once the next slot is confirmed, so that none can come late."""
-        last: Signature | None = None
-        if after is not None:
-            last = Signature.from_string(after.signature)
-            found = await self._fetch(last)
-            if found is None:
-                raise ChainUnavailable(
-                    f"the cluster does not know transaction {last} of the cursor", hint="start from the beginning"
-                )
-            for event in self._decode(
-                last, found.slot, found.block_time, list(found.transaction.meta.log_messages or ())
-            ):
-                if event.index > after.index:
-                    yield event
-        if follow:
-            await self._notifications.follow_logs()
-        while not self._closed:
-            self._notifications.news.clear()
-            settled = await self.slot()
-            fresh = await self._signatures_after(last)
-            ready = [entry for entry in fresh if entry.slot < settled]
-            for entry in ready:
-                last = entry.signature
-                if entry.err is not None:
-                    continue
-                told = self._notifications.take_logs(str(entry.signature))
-                block_time = entry.block_time
-                if told is None or block_time is None:
-                    found = await self._landed(entry.signature)
-                    told, block_time = list(found.transaction.meta.log_messages or ()), found.block_time
-                for event in self._decode(entry.signature, entry.slot, block_time, told):
-                    yield event
-            held = len(ready) < len(fresh)
-            if not follow and not held:
-                return
-            if held:
-                await asyncio.sleep(0.05)
-            elif not ready:
-                await self._idle(2.0 if self._notifications.connected else 0.4)
-
-    async def _idle(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._notifications.news.wait()
-        except TimeoutError:
-            return
-
-    async def _landed(self, signature: Signature) -> Any:
-        for attempt in range(40):
-            found = await self._fetch(signature)
-            if found is not None:
-                return found
-            await asyncio.sleep(min(0.02 * 1.3**attempt, 1))
-        raise ChainUnavailable(f"the cluster lists {signature} but does not give its record")
-
-    async def _signatures_after(self, last: Signature | None) -> list[Any]:
-        """What names the program behind `last`, oldest first, however many there are."""
-        commitment = self._commitment if self._commitment != "processed" else Commitment("confirmed")
-        found: list[Any] = []
-        before: Signature | None = None
-        while True:
-            answer = await self._connection.call(
-                lambda b=before: self._client.get_signatures_for_address(  # type: ignore[misc]
-                    self.program.id, before=b, until=last, limit=PAGE, commitment=commitment
-                )
-            )
-            found += answer.value
-            if len(answer.value) < PAGE:
-                return found[::-1]
-            before = answer.value[-1].signature
-
-    def _decode(self, signature: Signature, slot: int, block_time: int | None, logs: Sequence[str]) -> list[Event]:
-        found = decode_events(self.program.codec, logs, program=self.program.id)
-        return [Event(name, data, slot, str(signature), index, block_time) for index, (name, data) in enumerate(found)]
+        return self._events.stream(after=after, follow=follow)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -502,7 +268,7 @@ class RpcChain:
             raise ChainUnavailable(f"{self.url} does not answer", retry_after=1) from error
         signature = answer.value
         height = (await self.latest_blockhash()).last_valid_block_height
-        while (found := await self._status(signature)) is None:
+        while (found := await self._sender.status(signature)) is None:
             if (await self._connection.call(self._client.get_block_height)).value > height:
                 raise ChainError(f"the airdrop {signature} did not land", hint="try again")
             await asyncio.sleep(0.05)

@@ -1,0 +1,55 @@
+"""What a foreign cluster is told that it lacks, and keys on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from solders.keypair import Keypair
+
+from assay.chain import EmbeddedChain, Program, RpcChain, load_program, setup
+from assay.chain.keys import ensure_key, read_key
+from assay.chain.rpc_server import RpcServer
+from assay.errors import ConfigError
+
+
+async def test_each_thing_missing_is_named(server: RpcServer, embedded: EmbeddedChain, begin: Any) -> None:
+    idl: dict[str, Any] = dict(load_program().codec.idl)
+    elsewhere = Program(idl, program_id=Keypair().pubkey())
+    nobody = Keypair().pubkey()
+    async with RpcChain(server.url, ws_url=server.ws_url, program=elsewhere) as chain:
+        found = await setup.missing(chain, operator=nobody, url=server.url)
+        assert [entry.what.split(",")[0] for entry in found] == [
+            f"the operator {nobody} holds 0.0000 SOL",
+            f"the program {elsewhere.id} is not deployed",
+        ]
+        with pytest.raises(ConfigError, match="is not deployed: solana program deploy"):
+            await setup.require(chain, url=server.url)
+    async with RpcChain(server.url, ws_url=server.ws_url) as chain:
+        found = await setup.missing(chain)
+        assert [entry.what for entry in found] == ["the market is not initialised"]
+        assert str(embedded.operator.pubkey()) in found[0].remedy
+
+
+def test_keys_are_made_once_and_kept_private(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "operator.json"
+    made = ensure_key(path)
+    assert ensure_key(path) == made == read_key(path)
+    assert path.stat().st_mode & 0o077 == 0
+    assert json.loads(path.read_text()) == list(bytes(made))
+    assert [entry.name for entry in path.parent.iterdir()] == ["operator.json"]
+    with pytest.raises(ConfigError, match="no key file"):
+        read_key(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("[1, 2]")
+    with pytest.raises(ConfigError, match="is no key file"):
+        read_key(tmp_path / "bad.json")
+
+
+async def test_keys_made_at_once_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "operator.json"
+    keys = await asyncio.gather(*(asyncio.to_thread(ensure_key, path) for _ in range(8)))
+    assert len({bytes(key) for key in keys}) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["operator.json"]
