@@ -87,7 +87,7 @@ async def test_what_was_acknowledged_survives_kill(tmp_path: Path) -> None:
             receipt = await chain.receipt(name)
             assert receipt is not None
             assert receipt.slot == slot
-        records = await chain.records(0, limit=1_000_000)
+        records = await chain.journal.records(0, limit=1_000_000)
         assert [record.seq for record in records] == list(range(1, len(records) + 1))
         assert [record.slot for record in records] == sorted(record.slot for record in records)
         # accounts are of the very same moment as the transactions: nothing of an unwritten one shows

@@ -12,11 +12,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from solders.account import Account
 from solders.address_lookup_table_account import AddressLookupTableAccount
@@ -45,15 +43,12 @@ from assay.chain.base import (
 from assay.chain.builder import unit_limit
 from assay.chain.events import decode_events
 from assay.chain.failures import failure
+from assay.chain.journal import Journal
 from assay.chain.keys import ensure_key
-from assay.chain.messages import touched
 from assay.chain.program import Program, load_program
 from assay.chain.runtime import Runtime
 from assay.chain.store import Record, Store
 from assay.errors import BadRequest, ChainUnavailable, ConfigError, TransactionFailed
-
-RECENT = 4096
-"""Newest transactions that are kept in memory for streams and receipts."""
 
 
 class EmbeddedChain:
@@ -77,7 +72,7 @@ class EmbeddedChain:
         self.slot_ms = slot_ms
         self._now = now
         self._opened = False
-        self._broken: BaseException | None = None
+        self._airdrops = 0
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -109,40 +104,28 @@ class EmbeddedChain:
             self.store.close()
             raise
         self._slots = self.runtime.slots
-        self._durable_seq = self.runtime.seq
+        self.journal = Journal(self.store, self.runtime)
         self._opened = True
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="chain-writer")
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="chain-reader")
-        self._pending: list[tuple[Record, asyncio.Future[Record]]] = []
-        self._in_flight: dict[Pubkey, None] = {}
-        self._wake = asyncio.Event()
-        self._indexing = asyncio.Lock()
-        self._news = asyncio.Event()
-        self._flushed = asyncio.Event()
-        self._recent: deque[Record] = deque(maxlen=RECENT)
-        self._recent_by_signature: dict[bytes, Record] = {}
-        self._committer = asyncio.create_task(self._commit_groups(), name="chain-committer")
 
     async def close(self) -> None:
         """Writes what is pending and lets go of the home."""
         if not self._opened:
             return
         self._opened = False
-        self._wake.set()
-        await self._committer
-        self._news.set()
-        self._writer.shutdown()
-        self._reader.shutdown()
-        if self._broken is None:
-            self.runtime.finish()
+        await self.journal.close()
         self.store.close()
+
+    def _check_open(self) -> None:
+        if not self._opened:
+            raise ChainUnavailable("the chain is closed")
+        self.journal.check_open()
 
     async def advance_clock(self, seconds: float) -> None:
         """Puts the wall clock forward, for good: waiting periods pass at once. Slots go on as they were."""
         if seconds < 0:
             raise BadRequest("the clock cannot go back", field="seconds", hint="0 or more")
         self._slots.offset += seconds
-        await self._write(self.store.put, {"offset": repr(self._slots.offset).encode()})
+        await self.journal.note({"offset": repr(self._slots.offset).encode()})
 
     # -- transactions -------------------------------------------------------------------------------------------------
 
@@ -174,7 +157,7 @@ class EmbeddedChain:
     async def send_raw(self, raw: bytes) -> Receipt:
         """See `Chain.send_raw`."""
         transaction = parse_transaction(raw)
-        known = await self.record(bytes(transaction.signatures[0]))
+        known = await self.journal.record(bytes(transaction.signatures[0]))
         return self._receipt(known if known is not None else await self.submit(transaction, raw))
 
     async def submit(self, transaction: VersionedTransaction, raw: bytes) -> Record:
@@ -183,11 +166,7 @@ class EmbeddedChain:
         Raises what kept it from being executed at all (`BlockhashExpired`, `TransactionFailed`).
         """
         self._check_open()
-        record = self.runtime.execute(transaction, raw)
-        future: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
-        self._pending.append((record, future))
-        self._wake.set()
-        return await asyncio.shield(future)
+        return await self.journal.add(self.runtime.execute(transaction, raw))
 
     async def simulate(
         self,
@@ -206,77 +185,7 @@ class EmbeddedChain:
             raise raised
         return Simulation(raised, tuple(logs), units)
 
-    async def _commit_groups(self) -> None:
-        """Writes what has been executed, group after group, and then lets its senders know."""
-        while self._opened or self._pending:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._pending:
-                group, self._pending = self._pending, []
-                self._in_flight, rows, closed = self.runtime.take_changed()
-                records = [record for record, _ in group]
-                values = {"wall": str(records[-1].block_time).encode()}
-                try:
-                    await self._write(self.store.commit, records, rows, closed, values)
-                except Exception as error:  # memory is ahead of the disk now: only a restart makes them equal again
-                    self._broken = error
-                    self._give_up(group)
-                    return
-                self._in_flight = {}
-                self._durable_seq = records[-1].seq
-                for record in records:
-                    if len(self._recent) == RECENT:
-                        del self._recent_by_signature[self._recent[0].signature]
-                    self._recent.append(record)
-                    self._recent_by_signature[record.signature] = record
-                for record, future in group:
-                    if not future.done():
-                        future.set_result(record)
-                self._announce()
-
-    def _give_up(self, group: list[tuple[Record, asyncio.Future[Record]]]) -> None:
-        for _, future in [*group, *self._pending]:
-            if not future.done():
-                future.set_exception(self._unavailable())
-                future.exception()  # its sender may be gone
-        self._pending = []
-        self._announce()
-
-    def _announce(self) -> None:
-        for name in ("_news", "_flushed"):
-            getattr(self, name).set()
-            setattr(self, name, asyncio.Event())
-
-    async def _write(self, work: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, work, *args)
-
-    async def _read(self, work: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._reader, work, *args)
-
-    def _unavailable(self) -> ChainUnavailable:
-        if self._broken is not None:
-            return ChainUnavailable(
-                f"the chain could not write to its home: {self._broken}", hint="free the disk, restart"
-            )
-        return ChainUnavailable("the chain is closed")
-
-    def _check_open(self) -> None:
-        if not self._opened or self._broken is not None:
-            raise self._unavailable()
-
     # -- receipts and events ------------------------------------------------------------------------------------------
-
-    async def record(self, signature: bytes) -> Record | None:
-        """The transaction of this signature, once it is on disk."""
-        self._check_open()
-        while any(record.signature == signature for record, _ in self._pending):
-            await self._wait_flushed()
-        found = self._recent_by_signature.get(signature)
-        if found is None:
-            if self.runtime.seen(signature) and self._in_flight:
-                await self._wait_flushed()
-            found = self._recent_by_signature.get(signature) or await self._read(self.store.by_signature, signature)
-        return found
 
     async def receipt(self, signature: str) -> Receipt | None:
         """See `Chain.receipt`."""
@@ -284,7 +193,7 @@ class EmbeddedChain:
             wanted = bytes(Signature.from_string(signature))
         except ValueError:
             raise BadRequest("is no signature in base 58", field="signature") from None
-        found = await self.record(wanted)
+        found = await self.journal.record(wanted)
         return None if found is None else self._receipt(found)
 
     def _receipt(self, record: Record) -> Receipt:
@@ -303,47 +212,12 @@ class EmbeddedChain:
             program=self.program,
         )
 
-    async def records(self, after: int, *, limit: int = 500) -> list[Record]:
-        """Records behind number `after`, in order; empty if there is none yet."""
-        self._check_open()
-        if after >= self._durable_seq:
-            return []
-        if self._recent and self._recent[0].seq <= after + 1:
-            start = after + 1 - self._recent[0].seq
-            return [self._recent[i] for i in range(start, min(start + limit, len(self._recent)))]
-        found: list[Record] = await self._read(lambda: self.store.after(after, limit=limit))
-        return [record for record in found if record.seq <= self._durable_seq]
-
-    def news_flag(self) -> asyncio.Event:
-        """Set as soon as something more has been written, or the chain is closed. Take it before reading `records`."""
-        return self._news
-
-    @property
-    def transaction_count(self) -> int:
-        """Number of the last transaction on disk."""
-        return self._durable_seq
-
-    async def place(self, signature: bytes) -> int | None:
-        """Number of the transaction of this signature."""
-        found = await self.record(signature)
-        return None if found is None else found.seq
-
-    async def mentioning(self, address: bytes, *, before: int | None, until: int | None, limit: int) -> list[Record]:
-        """Transactions that name `address`, newest first, with `until` < number < `before`."""
-        async with self._indexing:
-            done = int(await self._write(self.store.get, "indexed") or b"0")
-            while batch := await self.records(done):
-                done = batch[-1].seq
-                named = [(r.seq, [bytes(key) for key in touched(r)[0]]) for r in batch]
-                await self._write(lambda n=named, d=done: self.store.index_mentions(n, upto=d))
-        return await self._read(lambda: self.store.mentioning(address, before=before, until=until, limit=limit))  # type: ignore[no-any-return]
-
     async def events(self, *, after: Cursor | None = None, follow: bool = True) -> AsyncIterator[Event]:
         """See `Chain.events`."""
         self._check_open()
         seq, skip = 0, -1
         if after is not None:
-            found = await self.record(bytes(Signature.from_string(after.signature)))
+            found = await self.journal.record(bytes(Signature.from_string(after.signature)))
             if found is None:
                 raise ChainUnavailable(
                     f"the chain does not know transaction {after.signature} of the cursor",
@@ -351,8 +225,8 @@ class EmbeddedChain:
                 )
             seq, skip = found.seq - 1, after.index
         while True:
-            news = self._news
-            batch = await self.records(seq)
+            news = self.journal.news_flag()
+            batch = await self.journal.records(seq)
             for record in batch:
                 seq = record.seq
                 first, skip = skip + 1, -1
@@ -365,24 +239,12 @@ class EmbeddedChain:
             if not batch:
                 if not follow:
                     return
-                if seq >= self._durable_seq:
+                if seq >= self.journal.transaction_count:
                     await news.wait()
                 if not self._opened:
                     return
 
     # -- reading ------------------------------------------------------------------------------------------------------
-
-    async def _wait_flushed(self) -> None:
-        self._check_open()
-        await self._flushed.wait()
-        if self._broken is not None:
-            raise self._unavailable()
-
-    async def _settled(self, addresses: Sequence[Pubkey]) -> None:
-        """Waits until what transactions have done to these accounts is on disk."""
-        self._check_open()
-        while any(a in self.runtime.changed or a in self._in_flight for a in addresses):
-            await self._wait_flushed()
 
     async def account(self, address: Pubkey) -> Account | None:
         """See `Chain.account`."""
@@ -390,7 +252,8 @@ class EmbeddedChain:
 
     async def accounts(self, addresses: Sequence[Pubkey]) -> list[Account | None]:
         """See `Chain.accounts`."""
-        await self._settled(addresses)
+        self._check_open()
+        await self.journal.settled(addresses)
         self.runtime.sync()
         return [self.runtime.account(address) for address in addresses]
 
@@ -399,8 +262,7 @@ class EmbeddedChain:
     ) -> list[tuple[Pubkey, Account]]:
         """See `Chain.program_accounts`."""
         self._check_open()
-        while self.runtime.changed or self._in_flight:
-            await self._wait_flushed()
+        await self.journal.all_settled()
         found = []
         for address, account in self.runtime.svm.get_program_accounts(program_id or self.program.id):
             data = account.data
@@ -437,7 +299,7 @@ class EmbeddedChain:
             raise BadRequest("must be a positive number of lamports", field="lamports")
         move = transfer(TransferParams(from_pubkey=self.faucet.pubkey(), to_pubkey=address, lamports=lamports))
         # two alike within a slot would have one signature: a number in a budget instruction tells them apart
-        self._airdrops = getattr(self, "_airdrops", 0) + 1
+        self._airdrops += 1
         price = unit_limit(100_000 + self._airdrops % 1_000_000)
         return (await self.send([price, move], payer=self.faucet)).signature
 

@@ -103,7 +103,7 @@ class Methods:
             "epoch": slot // SLOTS_PER_EPOCH,
             "slotIndex": slot % SLOTS_PER_EPOCH,
             "slotsInEpoch": SLOTS_PER_EPOCH,
-            "transactionCount": self.chain.transaction_count,
+            "transactionCount": self.chain.journal.transaction_count,
         }
 
     async def _epoch_schedule(self, _: Params) -> Any:
@@ -124,7 +124,7 @@ class Methods:
         return clock.unix_timestamp - int((clock.slot - wanted) * self.chain.slot_ms / 1000)
 
     async def _transaction_count(self, _: Params) -> Any:
-        return self.chain.transaction_count
+        return self.chain.journal.transaction_count
 
     async def _priority_fees(self, _: Params) -> Any:
         return [{"slot": await self.chain.slot(), "prioritizationFee": 0}]
@@ -298,7 +298,7 @@ class Methods:
         options = params.options(1)
         transaction, raw = self._parse(params, options.encoding("base58"))
         sent = str(transaction.signatures[0])
-        if await self.chain.record(bytes(transaction.signatures[0])) is not None:
+        if await self.chain.journal.record(bytes(transaction.signatures[0])) is not None:
             return sent
         if not options.flag("skipPreflight"):
             self._preflight(transaction)
@@ -360,7 +360,7 @@ class Methods:
         history = params.options(1).flag("searchTransactionHistory")
         answers: list[Any] = []
         for entry in [signature(entry) for entry in wanted]:
-            record = await self.chain.record(bytes(entry))
+            record = await self.chain.journal.record(bytes(entry))
             if record is None or (not history and record.slot < now - 2 * MAX_AGE):
                 answers.append(None)
                 continue
@@ -386,18 +386,20 @@ class Methods:
         for name in places:
             value = options.get(name)
             if value is not None:
-                place = await self.chain.place(bytes(signature(value)))
+                place = await self.chain.journal.place(bytes(signature(value)))
                 if place is None and name == "before":
                     return []
                 places[name] = place
-        found = await self.chain.mentioning(bytes(key), before=places["before"], until=places["until"], limit=limit)
+        found = await self.chain.journal.mentioning(
+            bytes(key), before=places["before"], until=places["until"], limit=limit
+        )
         return [_summary(record) for record in found]
 
     async def _transaction(self, params: Params) -> Any:
         wanted = params.signature(0)
         given = params.values[1] if len(params.values) > 1 else None
         options = Params([None, {"encoding": given} if isinstance(given, str) else given]).options(1)
-        record = await self.chain.record(bytes(wanted))
+        record = await self.chain.journal.record(bytes(wanted))
         if record is None:
             return None
         supported = options.get("maxSupportedTransactionVersion")

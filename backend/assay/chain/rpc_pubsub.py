@@ -77,7 +77,7 @@ class PubSub:
 
     async def start(self) -> None:
         """Begins to tell, from now on."""
-        self._seq = self._chain.transaction_count
+        self._seq = self._chain.journal.transaction_count
         self._tasks = [
             asyncio.create_task(self._pump(), name="rpc-pump"),
             asyncio.create_task(self._pump_slots(), name="rpc-slots"),
@@ -172,7 +172,7 @@ class PubSub:
         socket.subscriptions[made.id] = made
         self._by_kind[kind].add(made)
         if kind == "signature":
-            done = await self._chain.record(made.key)
+            done = await self._chain.journal.record(made.key)
             if done is not None and made.id in socket.subscriptions:  # it landed before it was asked for
                 socket.push({"jsonrpc": "2.0", "result": made.id, "id": number})
                 self._tell(made, {"err": error_of(done)}, done.slot)
@@ -192,9 +192,9 @@ class PubSub:
 
     async def _pump(self) -> None:
         while True:
-            news = self._chain.news_flag()
+            news = self._chain.journal.news_flag()
             try:
-                records = await self._chain.records(self._seq)
+                records = await self._chain.journal.records(self._seq)
             except ChainUnavailable:  # closed under us: there is nothing left to tell
                 return
             if not records:
