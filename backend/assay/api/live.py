@@ -28,6 +28,8 @@ routes = Routes("validators")
 
 HEARTBEAT = 20.0
 """Seconds between pings; a connection that does not answer is closed."""
+AT_ONCE = 6
+"""Frames of one connection that are worked on at a time."""
 FRAME = 64 * 1024
 """Bytes of a frame from a validator at most."""
 
@@ -166,12 +168,25 @@ async def live(context: Context) -> web.WebSocketResponse:
     connection = engine.hub.join(wallet)
     writer = asyncio.create_task(_write(socket, connection))
     log.info("validator connected", wallet=b58(wallet))
+    turns = asyncio.Semaphore(AT_ONCE)
+    running: set[asyncio.Task[None]] = set()
+
+    async def take(data: str) -> None:
+        try:
+            connection.push(await _answer(engine, wallet, data))
+        finally:
+            turns.release()
+
     try:
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 break
-            connection.push(await _answer(engine, wallet, message.data))
+            await turns.acquire()
+            task = asyncio.create_task(take(message.data))
+            running.add(task)
+            task.add_done_callback(running.discard)
     finally:
+        await asyncio.gather(*running, return_exceptions=True)
         engine.hub.leave(connection)
         connection.end()
         with contextlib.suppress(asyncio.CancelledError):
@@ -194,6 +209,10 @@ async def _answer(engine: Engine, wallet: bytes, data: str) -> str:
         await receive(engine, wallet, frame)
     except AssayError as error:
         return msgspec.json.encode({"type": "error", "ref": ref, "problem": error.to_problem()}).decode()
+    except Exception:
+        log.exception("frame failed")
+        problem = AssayError("something went wrong inside the market").to_problem()
+        return msgspec.json.encode({"type": "error", "ref": ref, "problem": problem}).decode()
     return msgspec.json.encode({"type": "ok", "ref": ref}).decode()
 
 

@@ -8,6 +8,7 @@ finish what was begun.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -61,7 +62,7 @@ class Settler:
         self._market = owner.market
         self.wake = asyncio.Event()
         self.news = asyncio.Event()
-        self._told: tuple[int, int, tuple[bytes, ...]] | None = None
+        self._told: tuple[int, int, tuple[str, ...]] | None = None
 
     async def run(self) -> None:
         """Until cancelled, or the request is closed."""
@@ -229,12 +230,16 @@ class Settler:
             proposal.batch,
             (await self._owner.panels.view(self.request)).panel_round,
         )
-        log.warning(
+        refusals = [f"{messages.b58(row['validator'])}: {row['refusal']}" for row in rows if row["refusal"]]
+        signed = sum(row["signature"] is not None for row in rows)
+        told, self._told = self._told, (proposal.batch, signed, tuple(refusals))
+        log.log(
+            logging.DEBUG if told == self._told else logging.WARNING,
             "no quorum",
             request=messages.b58(self.request),
             batch=proposal.batch,
-            signed=sum(row["signature"] is not None for row in rows),
-            refusals=[f"{messages.b58(row['validator'])}: {row['refusal']}" for row in rows if row["refusal"]],
+            signed=signed,
+            refusals=refusals,
         )
         if await self._owner.panels.due(self.request):
             await self._owner.panels.draw(self.request)

@@ -3,7 +3,7 @@
 -- What an answer's entry in the batch tree says beyond its verdict; a record's entry stands in one batch of its own.
 alter table answers add column evidence key32, add column round smallint, add column settled_at timestamptz;
 alter table tasks add column decided_at timestamptz, add column batch bigint;
-create index tasks_unsettled on tasks (request) where decided_at is not null and batch is null;
+create index tasks_unsettled on tasks (request) where batch is null and answers_done > 0;
 
 -- A review round: one panel judges one answer. Commits first, then reveals; nobody sees a vote before the commits close.
 create table rounds (
