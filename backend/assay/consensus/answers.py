@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .numeric import first_at_least, largest
+
 Ints = NDArray[np.int32]
 Floats = NDArray[np.floating[Any]]
 
@@ -199,8 +201,8 @@ def choice_from_posterior(
     answered = np.bincount(answers.task, minlength=answers.n_tasks).astype(np.int32)
     # Equal votes must tie whatever the rounding of their sums, so values within a relative 1e-6 of the best count as
     # equal.
-    best = probability.max(axis=1, initial=0.0)
-    labels = np.argmax(probability >= best[:, None] * np.float32(1 - 1e-6), axis=1).astype(np.int32)
+    best = largest(probability)
+    labels = first_at_least(probability, best * np.float32(1 - 1e-6))
     nothing = (answered == 0) & (answers.gold < 0)
     labels[nothing] = -1
     confidence = np.where(nothing, np.float32(0), best).astype(np.float32)

@@ -115,14 +115,16 @@ class LatentClass:
                 self.converged_ = True
                 break
         self.posterior_ = states
+        self._seen = (answers, self.weights)
         return self
 
     def predict(self, answers: Answers) -> Choice:
         """Judge these answers (of the same workers) with what was learned."""
-        states = self._e_step(
-            answers,
-            Layout(answers, self.weights if self.weights is not None and len(self.weights) == len(answers) else None),
-        )
+        if answers is self._seen[0] and self.weights is self._seen[1]:
+            states = self.posterior_
+        else:
+            fits = self.weights is not None and len(self.weights) == len(answers)
+            states = self._e_step(answers, Layout(answers, self.weights if fits else None))
         classes, subtypes, _ = self._shape
         posterior = states.reshape(classes, subtypes, -1).sum(axis=1).T
         return choice_from_posterior(
@@ -231,8 +233,8 @@ def start_posterior(answers: Answers, layout: Layout) -> NDArray[np.float32]:
     classes, cells = answers.n_classes, answers.n_workers * answers.n_classes
     shares = np.zeros((classes, answers.n_tasks), np.float32)
     indicator = np.zeros((answers.n_workers, classes), np.float32)
-    right, total = gold_skill(answers)
-    if answers.has_gold and total.sum() >= 1 and classes > 1:
+    right, total = gold_skill(answers) if answers.has_gold else (np.zeros(0), np.zeros(0))
+    if total.sum() >= 1 and classes > 1:
         mean = min(max(float((right.sum() + 2) / (total.sum() + 3)), 1 / classes), 0.98)
         skill = (right + 4 * mean) / (total + 4)
         odds = np.log(skill * (classes - 1) / (1 - skill)).astype(np.float32)

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .answers import Answers, Choice, InvalidAnswers, choice_from_posterior
+from .numeric import first_at_least, largest
 
 
 def count_votes(answers: Answers, weights: NDArray[Any] | None = None) -> NDArray[Any]:
     """float64[n_tasks, n_classes] (int64 without weights): the answers, or the sum of their float[n] weights, for
     each class."""
     shape = (answers.n_tasks, answers.n_classes)
-    cell = answers.task.astype(np.int64) * answers.n_classes + answers.label
+    cell = answers.task * np.int64(answers.n_classes) + answers.label
     return np.bincount(cell, weights=weights, minlength=shape[0] * shape[1]).reshape(shape)
 
 
@@ -30,9 +31,10 @@ def common_accuracy(votes: NDArray[Any]) -> float:
     k = votes.shape[1]
     if k < 2:
         return 1.0
-    size = votes.sum(axis=1, dtype=np.float64)
-    agreeing = float(np.square(votes, dtype=np.float64).sum() - size.sum())
-    q = (agreeing + 1 + 1 / k) / (float((size * (size - 1)).sum()) + 2)
+    size = sum((votes[:, c] for c in range(1, k)), start=votes[:, 0]).astype(np.float64)
+    flat = votes.reshape(-1).astype(np.float64)
+    total = float(size.sum())
+    q = (float(flat @ flat) - total + 1 + 1 / k) / (float(size @ size) - total + 2)
     spread = max(0.0, k * q - 1) / (k - 1)  # ((k p − 1) / (k − 1))², the same equation solved
     floor = 0.95 / k + 0.05  # votes must never count for nothing, however little they agree
     return float(min(max((1 + (k - 1) * math.sqrt(spread)) / k, floor), 1 - 1e-6))
@@ -40,10 +42,15 @@ def common_accuracy(votes: NDArray[Any]) -> float:
 
 def share_of_agreement(answers: Answers, labels: NDArray[Any]) -> NDArray[np.float64]:
     """float64[n_workers]: the smoothed share of a worker's answers that equal `labels` (−1: not judged)."""
-    truth = labels[answers.task]
-    judged = (truth >= 0).astype(np.float64)
-    right = np.bincount(answers.worker, weights=answers.label == truth, minlength=answers.n_workers)
-    total = np.bincount(answers.worker, weights=judged, minlength=answers.n_workers)
+    truth = labels.take(answers.task)
+    # One whole count by (worker, outcome): several times faster than weighted counts.
+    outcome = answers.worker * np.int64(3)
+    outcome += answers.label == truth
+    if labels.min(initial=0) < 0:
+        outcome[truth < 0] += 2
+    counts = np.bincount(outcome, minlength=3 * answers.n_workers).reshape(-1, 3)
+    right = counts[:, 1]
+    total = counts[:, 0] + right
     overall = (right.sum() + 1) / (total.sum() + 2)
     return np.asarray((right + 2 * overall) / (total + 2), np.float64)
 
@@ -55,9 +62,9 @@ def vote_posterior(votes: NDArray[Any], accuracy: float) -> NDArray[np.float32]:
     odds = np.log(accuracy * max(k - 1, 1) / max(1 - accuracy, 1e-9))
     score = votes.astype(np.float32)
     score *= np.float32(odds)
-    score -= score.max(axis=1, keepdims=True, initial=0.0)
+    score -= largest(score)[:, None]
     np.exp(score, out=score)
-    score /= score.sum(axis=1, keepdims=True)
+    score /= (score @ np.ones(k, np.float32))[:, None]
     return score
 
 
@@ -77,7 +84,8 @@ class Majority:
         """Learn the common accuracy and each worker's agreement with the majority."""
         votes = count_votes(answers)
         self.accuracy_ = common_accuracy(votes)
-        labels = np.argmax(votes, axis=1).astype(np.int32)
+        self._counted = (answers, votes)
+        labels = first_at_least(votes, largest(votes))
         known = answers.gold >= 0
         labels[known] = answers.gold[known]
         self.worker_skill_ = share_of_agreement(answers, labels)
@@ -85,7 +93,8 @@ class Majority:
 
     def predict(self, answers: Answers) -> Choice:
         """The majority of these answers, by the learned accuracy."""
-        posterior = vote_posterior(count_votes(answers), self.accuracy_)
+        votes = self._counted[1] if answers is self._counted[0] else count_votes(answers)
+        posterior = vote_posterior(votes, self.accuracy_)
         return choice_from_posterior(answers, posterior, self.worker_skill_, method=self.name)
 
 

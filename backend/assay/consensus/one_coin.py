@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from .answers import Answers, Choice, choice_from_posterior
 from .latent import Layout, start_posterior
-from .numeric import beta_strength, normalise
+from .majority import count_votes
+from .numeric import beta_strength, first_at_least, largest, normalise
 
 
 def weighted_scores(answers: Answers, per_worker: NDArray[Any], per_answer: NDArray[Any] | None) -> NDArray[np.float32]:
@@ -17,7 +18,8 @@ def weighted_scores(answers: Answers, per_worker: NDArray[Any], per_answer: NDAr
     weight = np.asarray(per_worker, np.float32).take(answers.worker)
     if per_answer is not None:
         weight *= np.asarray(per_answer, np.float32)
-    cell = answers.label.astype(np.int64) * answers.n_tasks + answers.task
+    cell = answers.label * np.int64(answers.n_tasks)
+    cell += answers.task
     sums = np.bincount(cell, weights=weight, minlength=answers.n_classes * answers.n_tasks)
     return sums.reshape(answers.n_classes, answers.n_tasks).astype(np.float32)
 
@@ -95,14 +97,14 @@ class Wawa:
 
     def fit(self, answers: Answers) -> Self:
         """Learn each worker's agreement with the majority (with the gold, where there is some)."""
-        votes = weighted_scores(answers, np.ones(answers.n_workers), None)
-        labels = np.argmax(votes, axis=0).astype(np.int32)
+        votes = count_votes(answers)
+        labels = first_at_least(votes, largest(votes))
         known = answers.gold >= 0
         labels[known] = answers.gold[known]
-        truth = labels.take(answers.task)
-        right = np.bincount(answers.worker, weights=answers.label == truth, minlength=answers.n_workers)
-        total = np.bincount(answers.worker, minlength=answers.n_workers)
-        self.worker_skill_ = right / np.maximum(total, 1)
+        outcome = answers.worker * np.int64(2)
+        outcome += answers.label == labels.take(answers.task)
+        counts = np.bincount(outcome, minlength=2 * answers.n_workers).reshape(-1, 2)
+        self.worker_skill_ = counts[:, 1] / np.maximum(counts.sum(axis=1), 1)
         return self
 
     def predict(self, answers: Answers) -> Choice:
