@@ -226,6 +226,9 @@ class Requests:
             raise FieldError(
                 "spec.consensus.method", f"is unknown: {spec.method!r}", hint=f"one of {', '.join(registry.METHODS)}"
             )
+        if spec.mode == "agreement" and spec.method != MAJORITY:
+            # A validator can recompute other methods only from all earlier batches, which workers do not keep yet.
+            raise FieldError("spec.consensus.method", f"{spec.method!r} cannot be settled yet", hint=MAJORITY)
         with field("spec"):
             if spec.mode == "review" and spec.max_overlap > 1:
                 raise FieldError("overlap", f"is {spec.max_overlap}", hint="1 in review: each record has one answer")
