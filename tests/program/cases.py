@@ -84,7 +84,7 @@ def rejected(
     """A settled rejection by votes 0, 0, 1 of the panel, after `before` other batches."""
     world = world or market(validators=validators, params=params)
     labeler, other = world.labeler("labeler"), world.labeler("other")
-    posted, outcome = world.post(world.actors.get("buyer") or world.buyer(), **post)
+    posted, outcome = world.post(world.buyer(), **post)
     assert outcome.ok, outcome
     voters = panel(world, posted)
     for _ in range(before):

@@ -1,4 +1,4 @@
-"""The program's tests share a market in a real SVM: `world.py` (clock, tokens, transactions), `flows.py` (what people do)."""
+"""The program's tests share a market in a real SVM: `world.py` (clock, tokens), `flows.py` (what people do)."""
 
 from __future__ import annotations
 

@@ -56,10 +56,10 @@ class Flows(World):
         return actor
 
     def buyer(self, name: str = "buyer", *, tokens: int = 100_000 * UNIT) -> Actor:
-        return self.actor(name, BUYER, tokens=tokens)
+        return self.actors.get(name) or self.actor(name, BUYER, tokens=tokens)
 
     def labeler(self, name: str = "labeler", *, stake: int = 100 * UNIT, tokens: int = 1_000 * UNIT) -> Actor:
-        return self.actor(name, LABELER, stake=stake, tokens=tokens)
+        return self.actors.get(name) or self.actor(name, LABELER, stake=stake, tokens=tokens)
 
     def validator(self, name: str, *, stake: int = 500 * UNIT) -> Actor:
         return self.actor(name, VALIDATOR, stake=stake)
@@ -324,7 +324,7 @@ class Flows(World):
     # Disputes
 
     def open_dispute(self, posted: Posted, labeler: Actor, entry: Any, place: int, **changes: Any) -> Outcome:
-        """Disputes `entry` (an `AnswerEntry`), number `place` of a batch whose entries are all in `changes["entries"]`."""
+        """Disputes `entry` (an `AnswerEntry`), number `place` of a batch; `changes` has all its `entries`."""
         entries, batch = changes.pop("entries"), changes.pop("batch")
         settled = posted.batches[batch]
         mountain = merkle.mountain_proof([one.leaf for one in posted.batches], batch)

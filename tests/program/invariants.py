@@ -1,4 +1,4 @@
-"""What must hold after every transaction: each vault covers what the books owe from it, and no token comes from nowhere."""
+"""What must hold after every transaction: vaults cover what the books owe, and no token comes from nowhere."""
 
 from __future__ import annotations
 

@@ -183,7 +183,9 @@ def test_a_quorum_is_enough_and_only_signers_are_paid() -> None:
 
 
 def test_tiers_earn_their_premium() -> None:
-    case = Case(params=FREE, premium_bps=(0, 1_000, 2_000, 3_000), records=10_000, amount=5_000 * UNIT, validation_fee=0)
+    case = Case(
+        params=FREE, premium_bps=(0, 1_000, 2_000, 3_000), records=10_000, amount=5_000 * UNIT, validation_fee=0
+    )
     labeler = case.labelers[0]
 
     def earned(good: int) -> int:

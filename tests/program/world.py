@@ -102,9 +102,8 @@ class Actor:
     participant: Pubkey
     role: int = 0
 
-    @property
-    def wallet(self) -> Pubkey:
-        return self.key.pubkey()
+    def __post_init__(self) -> None:
+        self.wallet = self.key.pubkey()
 
 
 @dataclass(frozen=True)
@@ -263,7 +262,9 @@ class World:
     def balance(self, address: Pubkey) -> int:
         """Tokens in an account; 0 where there is none."""
         account = self.svm.get_account(address)
-        return 0 if account is None or len(account.data) < 165 else decode_token_account(account.data).amount
+        if account is None or len(data := account.data) < 165:
+            return 0
+        return int.from_bytes(data[64:72], "little")
 
     def supply(self, mint: Pubkey | None = None) -> int:
         account = self.svm.get_account(mint or self.mint)
