@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Builds idl/assay.json from the program's sources, as `anchor idl build` does:  idl.py [output file]
 
-The program's `idl-build` tests print the parts between marker lines; this puts them together (Anchor's IDL specification
-0.1.0, https://github.com/solana-foundation/anchor/tree/master/idl/spec).
+The program's `idl-build` tests print the parts between marker lines; this puts them together (Anchor's IDL
+specification 0.1.0, https://github.com/solana-foundation/anchor/tree/master/idl/spec).
 """
 
 from __future__ import annotations
@@ -23,8 +23,19 @@ def parts() -> list[tuple[str, str]]:
     """Runs the printing tests and returns (kind, text) of each part."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "idl"
     run = subprocess.run(
-        ["/usr/bin/cargo", "test", "--quiet", "--locked", "--lib", "--features", "idl-build", "__anchor_private_print_idl",
-         "--", "--show-output", "--test-threads=1"],
+        [
+            "/usr/bin/cargo",
+            "test",
+            "--quiet",
+            "--locked",
+            "--lib",
+            "--features",
+            "idl-build",
+            "__anchor_private_print_idl",
+            "--",
+            "--show-output",
+            "--test-threads=1",
+        ],
         cwd=ROOT / "programs" / "assay",
         env={**os.environ, "RUSTC": "/usr/bin/rustc", "CARGO_TARGET_DIR": str(target)},
         capture_output=True,

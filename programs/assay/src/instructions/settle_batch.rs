@@ -192,7 +192,7 @@ fn count(person: &mut Participant, tally: &Tally, request: &Request) -> Result<(
 /// What a role's strikes put at risk: a labeler's, the fee for checking a worthless answer; a validator's, the price of
 /// an answer judged wrongly. Stakes are in `mints[0]`, so only losses in it can be made good from them.
 fn loss(person: &Participant, tally: &Tally, request: &Request) -> u64 {
-    if request.mint_index != 0 {
+    if request.mint_index != 0 || tally.bad == 0 {
         return 0;
     }
     let each = if person.role == LABELER { request.validation_fee } else { request.price };
@@ -217,7 +217,13 @@ pub fn handler(ctx: &mut Context<SettleBatch>, batch: Batch, tallies: Vec<Tally>
     let request = &*accounts.request;
     let mint_index = request.mint_index as usize;
     let fees_due = mul(batch.judged as u64, request.validation_fee)?;
-    let buyer = find_program_address(&[PARTICIPANT_SEED, request.buyer.as_ref()], ctx.program_id).0;
+    // Looked for only when somebody has a strike to remember it by.
+    let struck = tallies.iter().any(|tally| tally.bad > 0) && mint_index == 0;
+    let buyer = if struck {
+        find_program_address(&[PARTICIPANT_SEED, request.buyer.as_ref()], ctx.program_id).0
+    } else {
+        Address::default()
+    };
     let bonded_until = now.wall + request.terms.params.dispute_window;
     let mut sums = Sums::default();
     let mut last: Option<&Address> = None;

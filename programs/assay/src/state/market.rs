@@ -80,7 +80,8 @@ impl Market {
 
     pub fn unpause(&mut self, wall: i64) -> Result<()> {
         require!(self.paused == 1, AssayError::NotPaused);
-        self.paused_total += wall - self.paused_at;
+        // A cluster's clock may step back a little; market time must not jump ahead for it.
+        self.paused_total += (wall - self.paused_at).max(0);
         self.paused = 0;
         self.paused_at = 0;
         self.invariant()
