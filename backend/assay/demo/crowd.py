@@ -8,18 +8,41 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from assay.client import Client, Lease
 from assay.demo.digits import Reader
 
-CHUNK = 8
+CHUNK = 4
 """Tasks that a labeler takes at once."""
+BACKLOG = 48
+"""Judged answers that await their payment before the crowd takes a breath. Classifiers and files answer thousands of
+times faster than people: without it the latency shown would be the length of a queue that they made themselves."""
 PAUSE = 0.05
 """How long one waits that found nothing to do, seconds."""
 
 Done = Callable[[], bool]
 
 
-async def read_images(client: Client, read: Reader, *, request: str, done: Done) -> int:
+class Pace:
+    """Holds a crowd back while many of its answers are judged and not yet paid."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Event()
+        self._free.set()
+
+    def note(self, *, judged: int, paid: int) -> None:
+        """What the market says of the request now."""
+        if judged - paid > BACKLOG:
+            self._free.clear()
+        else:
+            self._free.set()
+
+    async def turn(self) -> None:
+        """Wait until the crowd may go on."""
+        await self._free.wait()
+
+
+async def read_images(client: Client, read: Reader, *, request: str, done: Done, pace: Pace) -> int:
     """Claim images at random, read them, submit, until `done()`; how many answers were taken."""
     taken = 0
     while not done():
+        await pace.turn()
         leases = await client.claim(limit=CHUNK, request=request)
         if not leases:
             await asyncio.sleep(PAUSE)
@@ -31,13 +54,14 @@ async def read_images(client: Client, read: Reader, *, request: str, done: Done)
 
 
 async def give_answers(
-    client: Client, answers: Mapping[bytes, str], *, request: str, gate: asyncio.Semaphore, chunk: int = 100
+    client: Client, answers: Mapping[bytes, str], *, request: str, gate: asyncio.Semaphore, pace: Pace, chunk: int = 25
 ) -> int:
     """Give the known answers (label by task id) of one worker to a request of open assignment; how many were taken."""
     taken = 0
     tasks = list(answers)
     for start in range(0, len(tasks), chunk):
         async with gate:
+            await pace.turn()
             part = tasks[start : start + chunk]
             leases = await client.claim(limit=len(part), request=request, tasks=part)
             taken += await submit(client, [(lease, {"value": answers[lease.task]}) for lease in leases])

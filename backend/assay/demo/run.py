@@ -225,27 +225,28 @@ async def with_items(buyer: Client, made: Plan) -> dict[str, Any]:
 
 
 async def _label(market: MarketProcesses, made: Plan, keys: Sequence[Keypair], request: str, *, say: Any) -> None:
-    finished = asyncio.Event()
+    finished, pace = asyncio.Event(), crowd.Pace()
     work: list[Awaitable[int]]
     if made.answers is not None:
         tasks = [bytes.fromhex(task["task"]) for task in await market.client(keys[0]).tasks(request)]
-        gate = asyncio.Semaphore(8)
+        gate = asyncio.Semaphore(4)
         work = [
             crowd.give_answers(
                 market.client(key),
                 {tasks[index]: label for index, label in made.answers[worker].items()},
                 request=request,
                 gate=gate,
+                pace=pace,
             )
             for key, worker in zip(keys, made.workers, strict=True)
         ]
     else:
         work = [
-            crowd.read_images(market.client(key), read, request=request, done=finished.is_set)
+            crowd.read_images(market.client(key), read, request=request, done=finished.is_set, pace=pace)
             for key, read in zip(keys, made.readers, strict=True)
         ]
     labelling = asyncio.ensure_future(crowd.all_of(work))
-    watching = asyncio.ensure_future(_until_done(market, request, say=say))
+    watching = asyncio.ensure_future(_until_done(market, request, pace, say=say))
     try:
         await asyncio.wait(
             {labelling, watching}, return_when=asyncio.FIRST_EXCEPTION if not made.readers else asyncio.FIRST_COMPLETED
@@ -261,13 +262,14 @@ async def _label(market: MarketProcesses, made: Plan, keys: Sequence[Keypair], r
         await asyncio.gather(labelling, watching, return_exceptions=True)
 
 
-async def _until_done(market: MarketProcesses, request: str, *, say: Any) -> None:
+async def _until_done(market: MarketProcesses, request: str, pace: crowd.Pace, *, say: Any) -> None:
     """Wait until every record is done and every answer settled. Raises `AssayError` when nothing moves any more."""
     buyer = market.client(ensure_key(market.settings.keys_dir / "buyer.json"))
     last, moved, told = (-1, -1), time.monotonic(), time.monotonic()
     while True:
         market.processes.check()
         now = await buyer.progress(request)
+        pace.note(judged=now["accepted"] + now["rejected"], paid=now["settled"])
         chain = now["chain"] or {"records_done": 0}
         if chain["records_done"] >= now["request"]["records"] and now["settled"] >= now["answers"]:
             return
@@ -280,7 +282,7 @@ async def _until_done(market: MarketProcesses, request: str, *, say: Any) -> Non
         if time.monotonic() - moved > STALL_SECONDS:
             tails = "\n".join(f"-- {name}\n{market.processes.tail(name)}" for name in market.processes.running)
             raise AssayError(f"nothing has moved for {STALL_SECONDS:.0f} s: {now}\n{tails}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
 
 
 def show(result: Mapping[str, Any]) -> None:
