@@ -5,7 +5,7 @@ model's, every vault holds what the books owe, and no token came or went but by 
 
     ASSAY_STATEFUL_STEPS=200000 ASSAY_STATEFUL_SEED=7 python -m pytest tests/program/test_stateful.py -s
 
-The seed is printed and makes the same sequences again. With ASSAY_STATEFUL_SHRINK=1 a failure is shrunk, which takes minutes.
+The seed is printed and makes the same sequences again. ASSAY_STATEFUL_SHRINK=1 shrinks a failure, which takes minutes.
 """
 
 from __future__ import annotations
