@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rebuilds programs/assay.so and idl/assay.json from the sources and fails, naming the difference, when what is committed
+# Rebuilds programs/assay.so and idl/*.json from the sources and fails, naming the difference, when what is committed
 # is not what they give. Keeps its build in target/check.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -8,7 +8,7 @@ fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 
 ASSAY_SO=$fresh/assay.so "$root/programs/toolchain/build.sh" --quiet
-"$root/programs/toolchain/idl.py" "$fresh/assay.json"
+"$root/programs/toolchain/idl.py" "$fresh/idl"
 
 differs=0
 if ! cmp "$root/programs/assay.so" "$fresh/assay.so"; then
@@ -16,8 +16,10 @@ if ! cmp "$root/programs/assay.so" "$fresh/assay.so"; then
         "($(sha256sum < "$fresh/assay.so" | cut -c1-16)): run programs/toolchain/build.sh and commit it" >&2
     differs=1
 fi
-if ! diff -u "$root/idl/assay.json" "$fresh/assay.json" >&2; then
-    echo "idl/assay.json is not what the sources give: run programs/toolchain/idl.py and commit it" >&2
-    differs=1
-fi
+for name in assay.json assay.legacy.json; do
+    if ! diff -u "$root/idl/$name" "$fresh/idl/$name" >&2; then
+        echo "idl/$name is not what the sources give: run programs/toolchain/idl.py and commit it" >&2
+        differs=1
+    fi
+done
 exit $differs
