@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 import subprocess
 import sys
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.demo import assay, check_books
 
 pytest.importorskip("sklearn", reason="the demo needs scikit-learn")
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-
-
-def assay(*arguments: str, seconds: int = 200) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "assay", *arguments, "--json"],
-        capture_output=True, text=True, timeout=seconds, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
-
-
-def check_books(result: dict[str, Any]) -> None:
-    money = {
-        key: Decimal(result[key]) for key in ("locked", "paid_contributors", "paid_validators", "fees", "refundable")
-    }
-    assert money["locked"] == sum(value for key, value in money.items() if key != "locked")
-    assert result["conserved"] is True
-    assert sum(Decimal(one["earned"]) for one in result["labelers"]) == money["paid_contributors"]
-    assert sum(Decimal(one["earned"]) for one in result["validators"]) == money["paid_validators"]
 
 
 def test_digits_then_replay_then_a_second_run_on_the_same_home(tmp_path: Path) -> None:
