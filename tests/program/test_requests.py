@@ -188,6 +188,22 @@ def test_the_panel_is_the_one_python_draws(seats: int) -> None:
     assert len(panels) > 1
 
 
+def test_a_full_set_is_drawn_within_the_default_limit() -> None:
+    world = Flows(params={"min_validator_stake": 10, "panel_size": 7})
+    for number in range(128):
+        world.validator(f"v{number}", stake=10 + number)
+    world.advance(slots=3)
+    posted, _ = world.post(world.buyer())
+    seed_slot = world.draw_call(posted).event("PanelSeeded").seed_slot
+    world.advance(slots=3)
+    outcome = world.draw_call(posted)
+    assert outcome.ok, outcome
+    assert tuple(bytes(wallet) for wallet in outcome.event("PanelDrawn").panel) == expected_panel(
+        world, posted, seed_slot
+    )
+    assert outcome.units < 150_000, outcome.units
+
+
 def test_a_seed_is_not_known_when_it_is_fixed() -> None:
     world = market()
     posted, _ = world.post(world.buyer())

@@ -21,7 +21,7 @@ from world import PARAMS, UNIT, Actor, Posted, TallyOf, keypair
 
 from assay.chain import genesis
 from assay.chain.tokens import TOKEN_2022
-from assay.domain import merkle
+from assay.domain import merkle, reputation
 
 UNITS = 2520
 FREE = {"fee_bps": 0}
@@ -706,3 +706,45 @@ def test_a_batch_of_64_records_costs_less_than_400_units_each() -> None:
     outcome = case.draft(*[(8, 0)] * 8).send()
     assert outcome.ok, outcome
     assert outcome.units / 64 < 400, outcome.units
+
+
+# Tiers
+
+
+def with_counters(world: Flows, actor: Actor, accepted: int, rejected: int) -> None:
+    """Writes lifetime counters into a Participant."""
+    account = world.svm.get_account(actor.participant)
+    assert account is not None
+    data = bytearray(account.data)
+    struct.pack_into("<II", data, 416, accepted, rejected)
+    world.svm.set_account(actor.participant, Account(account.lamports, bytes(data), account.owner))
+    person = world.person(actor)
+    assert (person.accepted, person.rejected) == (accepted, rejected)
+
+
+def test_the_programs_tiers_are_pythons() -> None:
+    case = Case(params=FREE, premium_bps=(0, 1, 2, 3), records=10_000, price=10_000, validation_fee=0)
+    labeler = case.labelers[0]
+    edges = {(0, 0), (2**32 - 2, 0), (2**32 - 2, 2**32 - 2), (2**31, 2**27)}
+    for rejected in (0, 1, 4, 30, 1_000, 2**24):
+        last = reputation.tier(0, rejected)
+        accepted = 0
+        while last < 3 and accepted < 2**32 - 2:
+            low, high = accepted, 2**32 - 2
+            while low < high:
+                middle = (low + high) // 2
+                if reputation.tier(middle, rejected) > last:
+                    high = middle
+                else:
+                    low = middle + 1
+            edges |= {(low - 1, rejected), (low, rejected)}
+            accepted, last = low, reputation.tier(low, rejected)
+    for accepted, rejected in sorted(edges):
+        with_counters(case.world, labeler, accepted, rejected)
+        tallies = [TallyOf(labeler, 1, 0), TallyOf(case.panel[0], 1, units=UNITS)]
+        before = case.wallet_balance(labeler)
+        assert draft(case.world, case.posted, tallies, signers=case.panel).send().ok
+        assert case.wallet_balance(labeler) - before == 10_000 + reputation.tier(accepted, rejected), (
+            accepted,
+            rejected,
+        )
