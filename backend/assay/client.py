@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import itertools
 import json
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -26,7 +27,16 @@ from solders.keypair import Keypair
 from solders.transaction import VersionedTransaction
 
 from assay.domain import canonical, messages
-from assay.errors import AssayError, BlockhashExpired, ProgramError, TooManyRequests, Unauthenticated, Unavailable, tree
+from assay.errors import (
+    AssayError,
+    BlockhashExpired,
+    ChainUnavailable,
+    ProgramError,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    tree,
+)
 
 TRIES = 5
 PAUSE = 0.2
@@ -73,10 +83,21 @@ def problem_error(status: int, problem: Mapping[str, Any]) -> AssayError:
 
 
 class Client:
-    """A connection to one market. `key` signs in, and signs answers and transactions; without, only reading works."""
+    """A connection to one market. `key` signs in, and signs answers and transactions; without, only reading works.
 
-    def __init__(self, url: str, *, key: Keypair | None = None, session: aiohttp.ClientSession | None = None) -> None:
+    `patience`: seconds for which a call is tried again while the market cannot be reached or says to wait.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: Keypair | None = None,
+        session: aiohttp.ClientSession | None = None,
+        patience: float = 30.0,
+    ) -> None:
         self.url = url.rstrip("/")
+        self.patience = patience
         self.key = key
         self._given = session
         self._session: aiohttp.ClientSession | None = session
@@ -127,7 +148,8 @@ class Client:
 
         All calls are idempotent, so lost connections, 429 and 503 are tried again. Raises what the server refused with.
         """
-        for attempt in range(TRIES):
+        until = asyncio.get_running_loop().time() + self.patience
+        for attempt in itertools.count():
             try:
                 return await self._once(
                     method, path, body=body, data=data, media_type=media_type, query=query, auth=auth, raw=raw
@@ -136,14 +158,16 @@ class Client:
                 if not auth or self._token is None or attempt:
                     raise
                 self._token = None  # it expired: sign in once more
-            except (TooManyRequests, Unavailable) as error:
-                if attempt == TRIES - 1:
+            except (TooManyRequests, Unavailable, ChainUnavailable) as error:
+                pause = error.retry_after or _pause(attempt)
+                if asyncio.get_running_loop().time() + pause > until:
                     raise
-                await asyncio.sleep(error.retry_after or PAUSE * 2**attempt * random.uniform(0.5, 1))
+                await asyncio.sleep(pause)
             except (aiohttp.ClientConnectionError, TimeoutError) as error:
-                if attempt == TRIES - 1:
+                pause = _pause(attempt)
+                if asyncio.get_running_loop().time() + pause > until:
                     raise Unavailable(f"{self.url} does not answer: {error}") from error
-                await asyncio.sleep(PAUSE * 2**attempt * random.uniform(0.5, 1))
+                await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
     async def _once(
@@ -361,6 +385,10 @@ class Client:
     async def earnings(self) -> dict[str, Any]:
         """What I earned."""
         return dict(await self.call("GET", "/v1/earnings"))
+
+
+def _pause(attempt: int) -> float:
+    return float(PAUSE * 2 ** min(attempt, 4) * random.uniform(0.5, 1))
 
 
 def _refusal(status: int, answer: bytes) -> AssayError:

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import msgspec
 from aiohttp import web
 
-from assay.api import buyers, labelers, live, openapi, public, session, wallets
+from assay.api import buyers, labelers, live, openapi, public, requests, session, wallets
 from assay.api.problems import METRICS, Metrics, surround
 from assay.api.public import DOCUMENT
 from assay.api.routing import MARKET, MOUNTED
@@ -20,7 +20,7 @@ def create_app(market: Market) -> web.Application:
     app[MARKET] = market
     app[METRICS] = Metrics()
     app[MOUNTED] = []
-    for module in (public, session, wallets, labelers, buyers, live):
+    for module in (public, session, wallets, labelers, requests, buyers, live):
         module.routes.mount(app)
     mounted = app[MOUNTED]
     app[DOCUMENT] = msgspec.json.encode(openapi.document(mounted, version=_version()))
