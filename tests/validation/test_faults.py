@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from solders.instruction import AccountMeta, Instruction
 
+from assay.chain import tokens
 from assay.domain import messages
 from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, SignatureInvalid
 from assay.services.audit import ChainReader, LogFolder, replay
@@ -246,24 +248,24 @@ async def test_projections_are_rebuilt_from_the_chain(stage: Callable[..., Any])
     assert again == counts
 
 
-async def test_unset_payout_is_owed(stage: Callable[..., Any]) -> None:
-    """A token account that cannot be paid into holds nobody up."""
-    from assay.chain.instructions import Instructions
-
+async def test_closed_payout_is_owed(stage: Callable[..., Any]) -> None:
+    """A token account that is gone holds nobody up: what it would have got is owed."""
     market = await stage()
     await market.start_workers()
     buyer = await market.client("buyer")
     labelers = [await market.client("labeler", stake="100") for _ in range(3)]
-    nowhere = labelers[0].key
-    instructions = Instructions(market.market.chain.program)
+    gone = labelers[0].key
     mint = market.market.faucet.mint
-    await market.market.chain.send(
-        [instructions.set_payout(wallet=nowhere.pubkey(), mint=mint, payout=market.validators[0].pubkey())],
-        payer=nowhere,
-    )
+    account, other = (tokens.associated_address(one.key.pubkey(), mint) for one in labelers[:2])
+    empty = tokens.transfer_checked(account, other, mint=mint, owner=gone.pubkey(), amount=4900 * TOKEN, decimals=6)
+    metas = [AccountMeta(account, False, True), AccountMeta(gone.pubkey(), False, True)]
+    close = Instruction(tokens.TOKEN, b"\x09", [*metas, AccountMeta(gone.pubkey(), True, False)])
+    await market.market.chain.send([empty, close], payer=gone)
     address = await market.post(buyer, items=2)
     for labeler in labelers:
         await market.label(labeler, address, ["dog", "dog"])
     await market.until_settled(buyer, address, 6)
     assert (await labelers[0].me())["participant"]["owed"][0] == "2"
-    assert await market.balance(labelers[1]) == (5000 - 100 + 2) * TOKEN
+    assert await market.balance(labelers[2]) == (5000 - 100 + 2) * TOKEN
+    (row,) = await market.market.db.fetch("payments_of", bytes(gone.pubkey()), FAR, 10)
+    assert (row["amount"], row["owed"]) == (2 * TOKEN, True)

@@ -92,7 +92,8 @@ class State:
     def keep_vote(self, domain: bytes, answer: bytes, *, round: int, vote: Vote) -> Vote:
         """Keep `vote` unless there is one already; what stands is returned and is what must be sent."""
         self._db.execute(
-            "INSERT OR IGNORE INTO votes (domain, answer, round, vote, salt, commitment, until) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO votes (domain, answer, round, vote, salt, commitment, until)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (domain, answer, round, vote.vote, vote.salt, vote.commitment, vote.until),
         )
         kept = self.vote(domain, answer, round=round)

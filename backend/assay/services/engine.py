@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 LEADER = 0x61737361795F6531
 """Key of the advisory lock that the leading engine holds."""
 TAKE_LEAD = 0.5
+GATHER = 0.005
+"""Seconds in which answers gather before rounds are opened for them."""
 REMIND = 5.0
 TICK = 0.25
 """Seconds after which a loop looks again though it heard nothing."""
@@ -182,6 +184,7 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK):
                     await self._answers.wait()
+            await asyncio.sleep(GATHER)
 
     async def _close_rounds(self) -> None:
         while True:

@@ -20,8 +20,8 @@ from solders.pubkey import Pubkey
 from assay.consensus import registry
 from assay.domain import canonical, messages, money
 from assay.domain import spec as specification
+from assay.domain.methods import MAJORITY
 from assay.domain.spec import Spec
-from assay.domain.verdict import MAJORITY
 from assay.domain.work import Gold, commit_gold
 from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, NotFound, field
 

@@ -50,6 +50,8 @@ ANSWERS = 256
 """Answers in a batch at most."""
 IDLE = 1.0
 """Seconds after which a request is looked at again though nothing was heard."""
+LOOK = 0.02
+"""Seconds between looks at whether a batch is full, while its oldest verdict is still young."""
 RETRY = 0.2
 
 
@@ -108,7 +110,7 @@ class Settler:
         settings = self._market.settings
         left = (due.since + timedelta(milliseconds=settings.batch_ms) - datetime.now(UTC)).total_seconds()
         if left > 0 and due.waiting < settings.batch_records:
-            await self._wait(left)
+            await asyncio.sleep(min(left, LOOK))
             return None
         view = await self._owner.panels.view(self.request)
         if view.account.panel_count == 0:
