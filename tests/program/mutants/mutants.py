@@ -1,6 +1,6 @@
 """Ways to break the program, one missing check each. Every one must be found by the stateful test.
 
-    python tests/program/mutants/mutants.py [--steps 6000] [name ...]
+    python tests/program/mutants/mutants.py [--steps 6000] [--folder DIR] [name ...]
 
 For each mutant: a copy of the sources with one text replaced is built, and `test_stateful.py` is run against that
 build; it must fail. Needs the toolchain of `programs/toolchain` and about a minute each.
@@ -191,13 +191,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("names", nargs="*", help="mutants to try (default: all)")
     parser.add_argument("--steps", type=int, default=6_000)
+    parser.add_argument("--folder", type=Path, help="where to build; kept, so that the next run builds faster")
     arguments = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if not arguments.names or mutant.name in arguments.names]
     missed = 0
     with tempfile.TemporaryDirectory() as name:
+        folder = arguments.folder or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
         for mutant in chosen:
             begun = time.monotonic()
-            found = find(build(mutant, Path(name)), arguments.steps)
+            found = find(build(mutant, folder), arguments.steps)
             missed += found is None
             verdict = f"found: {found}" if found else "NOT FOUND"
             print(f"{mutant.name:10} {mutant.breaks:55} {verdict} ({time.monotonic() - begun:.0f} s)", flush=True)
