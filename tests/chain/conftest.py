@@ -5,13 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -21,6 +14,7 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from support.validator import solana_validator
 
 from assay.chain import Chain, EmbeddedChain, RpcChain, load_program, setup
 from assay.chain.ed25519 import signatures_instruction
@@ -29,9 +23,6 @@ from assay.chain.program import ROOT
 from assay.chain.rpc_server import RpcServer
 from assay.chain.tokens import TOKEN, associated_address, decode_token_account
 
-BINARY = Path(
-    os.environ.get("ASSAY_TEST_VALIDATOR", "~/.cache/solana-validator/bin/solana-test-validator")
-).expanduser()
 UNIT = 1_000_000
 SLOT_MS = 20
 PARAMS: dict[str, Any] = {
@@ -67,62 +58,13 @@ def write_key(home: Path) -> None:
     (home / "keys" / "operator.json").write_text(json.dumps(list(bytes(OPERATOR))))
 
 
-def free_ports(count: int) -> int:
-    """The first of `count` neighbouring ports that are free."""
-    for start in range(20_000 + os.getpid() % 20_000, 60_000, count):
-        taken = []
-        try:
-            for port in range(start, start + count):
-                taken.append(socket.create_server(("127.0.0.1", port)))
-        except OSError:
-            continue
-        finally:
-            for server in taken:
-                server.close()
-        return start
-    raise RuntimeError("no free ports")
-
-
 @pytest.fixture(scope="session")
 def validator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real validator's JSON-RPC, with the program deployed; one a session."""
-    if not BINARY.is_file():
-        pytest.skip(f"no solana-test-validator at {BINARY}")
-    ledger = tmp_path_factory.mktemp("ledger")
-    ports = free_ports(64)
-    url = f"http://127.0.0.1:{ports}"
-    command = [
-        str(BINARY), "--reset", "--quiet", "--bind-address", "127.0.0.1", "--ledger", str(ledger),
-        "--rpc-port", str(ports), "--faucet-port", str(ports + 2), "--gossip-port", str(ports + 3),
-        "--dynamic-port-range", f"{ports + 4}-{ports + 64}", "--ticks-per-slot", "8",
-        "--upgradeable-program", str(load_program().id), str(ROOT / "programs" / "assay.so"), str(OPERATOR.pubkey()),
-    ]  # fmt: skip
-    log = (ledger / "output").open("w")
-    process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 60
-        body = b'{"jsonrpc":"2.0","id":1,"method":"getHealth"}'
-        while True:
-            request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-            try:
-                with urllib.request.urlopen(request, timeout=2) as response:
-                    if json.load(response).get("result") == "ok":
-                        break
-            except OSError:
-                pass
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the validator did not start: {(ledger / 'output').read_text()[-2000:]}")
-            time.sleep(0.2)
+    program = [str(load_program().id), str(ROOT / "programs" / "assay.so"), str(OPERATOR.pubkey())]
+    arguments = ["--ticks-per-slot", "8", "--upgradeable-program", *program]
+    with solana_validator(tmp_path_factory.mktemp("ledger"), arguments) as url:
         yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        log.close()
-        shutil.rmtree(ledger, ignore_errors=True)
 
 
 @pytest.fixture
