@@ -110,7 +110,7 @@ class MultiLabel:
     `prior`: pseudo-answers a worker starts with at the crowd's own rate, so that few answers say little of it.
     """
 
-    def __init__(self, method: str = "dawid_skene", *, prior: float = 4.0, iterations: int = 100) -> None:
+    def __init__(self, method: str = "dawid_skene", *, prior: float = 4.0, iterations: int = 50) -> None:
         self.name = method.replace("-", "_")
         if self.name not in MULTILABEL_METHODS:
             raise InvalidAnswers(f"method must be one of {', '.join(MULTILABEL_METHODS)}, got {method!r}")
@@ -133,7 +133,7 @@ class MultiLabel:
             self.iterations_ = step
             before, probability = probability, self._e_step(answers)
             self._m_step(answers, probability)
-            if float(np.abs(probability - before).max(initial=0.0)) < 1e-6:
+            if float(np.abs(probability - before).max(initial=0.0)) < 1e-4:
                 self.converged_ = True
                 break
         return self
