@@ -154,8 +154,8 @@ def read_pairs(path: Path, *, field: str) -> dict[str, str]:
 
 def kind_of(rows: Sequence[Row]) -> str:
     """choice, or number where all labels are numbers, more than 20 different ones, and workers agree better by
-    distance than by identity (Krippendorff's alpha, interval against nominal): codes of classes have no distance to
-    agree by.
+    distance than by identity, beyond noise (Krippendorff's alpha, interval against nominal): codes of classes have no
+    distance to agree by.
     """
     values = {row[2] for row in rows}
     if len(values) <= 20 or not all(_is_number(value) for value in values):
@@ -167,7 +167,7 @@ def kind_of(rows: Sequence[Row]) -> str:
     numbers = np.array([float(str(value)) for value in codes.classes])[answers.label]
     by_distance = krippendorff_alpha(answers.task, answers.worker, numbers, level="interval").value
     by_identity = krippendorff_alpha(answers.task, answers.worker, answers.label).value
-    return "choice" if by_distance <= by_identity else "number"
+    return "number" if by_distance > by_identity + 0.1 else "choice"
 
 
 def measure(kind: str, outcome: Outcome, truth: Mapping[str, str]) -> dict[str, Any]:

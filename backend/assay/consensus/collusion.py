@@ -345,6 +345,9 @@ def detect(answers: Answers, *, alpha: float = 1e-3, flag_excess: float = FLAG_E
     Starts from the vote (weighted by each worker's record on gold, where there is gold) rather than from a fitted
     model, since a model fitted to a crowd with a strong group takes the group for the truth.
     """
+    if not len(answers) or answers.n_classes < 2:
+        none = np.zeros(answers.n_workers, np.bool_)
+        return Collusion((), none, none.copy(), np.full(answers.n_workers, -1, np.int32), 0.0)
     pairs = answer_pairs(answers)
     votes = count_votes(answers)
     size = np.maximum(votes.sum(axis=1, keepdims=True), 1)

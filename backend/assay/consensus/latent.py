@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answers import Answers, Choice, choice_from_posterior
-from .numeric import beta_strength, normalise
+from .numeric import beta_strength, crowd_accuracy, normalise
 
 ClassPrior = Literal["estimated", "uniform"]
 
@@ -126,7 +126,7 @@ class LatentClass:
             fits = self.weights is not None and len(self.weights) == len(answers)
             states = self._e_step(answers, Layout(answers, self.weights if fits else None))
         classes, subtypes, _ = self._shape
-        posterior = states.reshape(classes, subtypes, -1).sum(axis=1).T
+        posterior = states.reshape(classes, subtypes, answers.n_tasks).sum(axis=1).T
         return choice_from_posterior(
             answers,
             posterior,
@@ -166,7 +166,7 @@ class LatentClass:
         near = np.exp(-1.5 * self.subtypes * np.abs(rank - centre[:, None]))
         near /= near.sum(axis=0)
         spread = first[:, None, :] * near[None].astype(np.float32)
-        return np.ascontiguousarray(spread.reshape(-1, size))
+        return np.ascontiguousarray(spread.reshape(first.shape[0] * self.subtypes, size))
 
     def _m_step(self, layout: Layout, states: NDArray[np.float32]) -> None:
         classes, subtypes, workers = self._shape
@@ -175,7 +175,7 @@ class LatentClass:
         of_class = counts.sum(axis=1)
         right = np.einsum("kjk->j", of_class)
         total = of_class.sum(axis=(0, 2))
-        mean = min(max(float((right.sum() + 1) / (total.sum() + 2)), 0.02), 0.98)
+        mean = crowd_accuracy(float(right.sum()), float(total.sum()), classes)
         held = beta_strength(right, total, mean)
         skill = np.clip((right + held * mean) / (total + held), 0.02, 0.99)
         self.worker_skill_ = skill
@@ -202,7 +202,7 @@ class LatentClass:
             layout.by_task(logs, states[state])
         known = np.flatnonzero(answers.gold >= 0)
         if known.size:
-            blocks = states.reshape(answers.n_classes, -1, answers.n_tasks)
+            blocks = states.reshape(answers.n_classes, self.subtypes, answers.n_tasks)
             for k in range(answers.n_classes):
                 blocks[k][:, known[answers.gold[known] != k]] = -np.inf
         normalise(states)
@@ -212,7 +212,7 @@ class LatentClass:
         """Set gold tasks of the start to their class, spread evenly over its subtypes."""
         known = np.flatnonzero(answers.gold >= 0)
         if known.size:
-            blocks = states.reshape(answers.n_classes, -1, answers.n_tasks)
+            blocks = states.reshape(answers.n_classes, self.subtypes, answers.n_tasks)
             blocks[:, :, known] = 0
             for m in range(blocks.shape[1]):
                 blocks[answers.gold[known], m, known] = 1 / blocks.shape[1]

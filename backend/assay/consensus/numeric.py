@@ -42,6 +42,13 @@ def beta_strength(right: NDArray[Any], total: NDArray[Any], mean: float) -> floa
     return max(STRENGTHS, key=evidence)
 
 
+def crowd_accuracy(right: float, total: float, classes: int) -> float:
+    """The share of right answers, smoothed and kept above chance: a crowd that is wrong on the whole and one that is
+    right look alike without gold, so the methods assume the second."""
+    floor = 0.95 / max(classes, 2) + 0.05
+    return min(max((right + 1) / (total + 2), floor), 0.98)
+
+
 def normalise(scores: NDArray[np.float32]) -> None:
     """Turn log scores [states, items] into probabilities over the states, in place."""
     scores -= scores.max(axis=0, keepdims=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .answers import Answers, Choice, choice_from_posterior
 from .latent import Layout, start_posterior
 from .majority import count_votes
-from .numeric import beta_strength, first_at_least, largest, normalise
+from .numeric import beta_strength, crowd_accuracy, first_at_least, largest, normalise
 
 
 def weighted_scores(answers: Answers, per_worker: NDArray[Any], per_answer: NDArray[Any] | None) -> NDArray[np.float32]:
@@ -50,7 +50,7 @@ class OneCoin:
         self._hold(answers, states)
         while not self.converged_ and self.iterations_ < self.max_iterations:
             right = np.bincount(answers.worker, weights=states.reshape(-1).take(cell), minlength=answers.n_workers)
-            mean = min(max(float((right.sum() + 1) / (total.sum() + 2)), 0.02), 0.98)
+            mean = crowd_accuracy(float(right.sum()), float(total.sum()), answers.n_classes)
             held = beta_strength(right, total, mean)
             self.worker_skill_ = np.clip((right + held * mean) / (total + held), 0.01, 0.99)
             before, states = states, self._judge(answers, self.weights)
