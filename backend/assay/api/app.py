@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import msgspec
 from aiohttp import web
 
+from assay import web as pages
 from assay.api import buyers, labelers, live, openapi, public, requests, session, wallets
 from assay.api.problems import METRICS, Metrics, surround
 from assay.api.public import DOCUMENT
@@ -22,6 +23,7 @@ def create_app(market: Market) -> web.Application:
     app[MOUNTED] = []
     for module in (public, session, wallets, labelers, requests, buyers, live):
         module.routes.mount(app)
+    pages.mount(app)
     mounted = app[MOUNTED]
     app[DOCUMENT] = msgspec.json.encode(openapi.document(mounted, version=_version()))
     return app
