@@ -16,7 +16,9 @@ import pytest
 from solders.keypair import Keypair
 
 from assay.client import Client
+from assay.domain import messages
 from assay.server import Server
+from assay.services.audit import ChainReader, LogFolder, replay
 from assay.settings import Settings
 
 JUDGES = Path(__file__).parent / "judges"
@@ -147,12 +149,12 @@ class Stage:
 
     async def label(self, client: Client, address: str, labels: Sequence[str]) -> None:
         """Has `client` answer the request's tasks in order of their index."""
-        tasks = [bytes.fromhex(one["task"]) for one in await client.tasks(address)]
+        tasks = [bytes.fromhex(one["task"]) for one in await client.tasks(address)][: len(labels)]
         leases = {lease.task: lease for lease in await client.claim(limit=len(tasks), request=address, tasks=tasks)}
         answers = [
             (leases[task], {"value": label}) for task, label in zip(tasks, labels, strict=False) if task in leases
         ]
-        for result in await client.submit_many(answers):
+        for result in await client.submit_many(answers) if answers else ():
             assert result.get("problem") is None, result
 
     async def settled(self, client: Client, address: str) -> int:
@@ -165,6 +167,11 @@ class Stage:
             return await self.settled(client, address) >= count
 
         await self.until(done, what=f"{count} answers settled", seconds=seconds)
+
+    async def audit(self, address: str) -> Any:
+        """The auditor's report, once the log is written."""
+        await self.market.engine.parts.publisher.publish(messages.unb58(address))
+        return await replay(ChainReader(self.market.chain), LogFolder(self.settings.log_dir))
 
     async def balance(self, client: Client) -> int:
         """Tokens (base units) in a wallet's associated account."""

@@ -46,3 +46,30 @@ async def test_a_crowd_too_large_for_one_transaction(stage: Callable[..., Any]) 
         assert await market.balance(labeler) == (5000 - 100 + 2) * TOKEN
     progress = await buyer.progress(address)
     assert (progress["chain"]["records_done"], progress["chain"]["paid_validators"]) == (2, "0.08")
+
+
+async def test_a_method_that_learns_from_earlier_batches(stage: Callable[..., Any]) -> None:
+    """Workers recompute it from what they signed, and one that was away from the published log."""
+    market = await stage()
+    await market.start_workers()
+    buyer = await market.client("buyer")
+    labelers = [await market.client("labeler", stake="100") for _ in range(3)]
+    address = await market.post(buyer, items=6, spec={"consensus": {"method": "dawid-skene"}})
+    done = 0
+    for rounds, away in ((2, None), (4, 1), (6, None)):
+        if away is not None:
+            await market.stop_worker(away)
+        elif done and 1 not in market.workers:
+            await market.start_worker(1)
+            await market.until(lambda: market.connected(1), what="the worker is back")
+            await market.stop_worker(2)  # its signature is needed now
+        for number, labeler in enumerate(labelers):
+            await market.label(
+                labeler, address, ["cat", "dog", "owl", "cat", "dog", "owl" if number else "cat"][:rounds]
+            )
+        done = 3 * rounds
+        await market.until_settled(buyer, address, done)
+    progress = await buyer.progress(address)
+    assert progress["chain"]["records_done"] == 6
+    report = await market.audit(address)
+    assert report.ok, report.finding

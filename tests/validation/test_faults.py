@@ -14,7 +14,6 @@ from solders.instruction import AccountMeta, Instruction
 from assay.chain import tokens
 from assay.domain import messages
 from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, SignatureInvalid
-from assay.services.audit import ChainReader, LogFolder, replay
 from assay.services.confirm import Confirmer
 from assay.services.engine import Engine
 from assay.services.settlement import Settler
@@ -42,9 +41,7 @@ async def paid_once(market: Any, buyer: Any, labelers: list[Any], address: str, 
     assert progress["chain"]["paid_validators"] == f"{0.04 * items:g}"
     paid = await market.market.db.fetch("payments_of", bytes(labelers[0].key.pubkey()), FAR, 100)
     assert sum(row["amount"] for row in paid) == items * TOKEN
-    publisher = market.market.engine.parts.publisher
-    await publisher.publish(messages.unb58(address))
-    report = await replay(ChainReader(market.market.chain), LogFolder(market.settings.log_dir))
+    report = await market.audit(address)
     assert report.ok, report.finding
 
 

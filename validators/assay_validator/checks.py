@@ -66,6 +66,7 @@ class Signable:
     digest: bytes
     answers: tuple[bytes, ...]
     records: tuple[bytes, ...]
+    tasks: tuple[Task, ...]
 
 
 def _refuse(condition: bool, code: str, detail: str) -> None:
@@ -91,10 +92,14 @@ def proposal(
     signer: bytes,
     state: State,
     participant: Callable[[bytes], bytes],
+    history: Sequence[Task] = (),
 ) -> Signable:
-    """Recomputes a proposal from its evidence. Raises `Refused` naming the first thing that is not right."""
+    """Recomputes a proposal from its evidence. Raises `Refused` naming the first thing that is not right.
+
+    `history`: the tasks of all earlier batches, for the consensus methods that learn from them.
+    """
     try:
-        return _proposal(message, request, spec, signer, state, participant)
+        return _proposal(message, request, spec, signer, state, participant, history)
     except Refused:
         raise
     except FieldError as error:
@@ -112,6 +117,7 @@ def _proposal(
     signer: bytes,
     state: State,
     participant: Callable[[bytes], bytes],
+    history: Sequence[Task],
 ) -> Signable:
     number, panel_round = message["batch"], message["panel_round"]
     _refuse(request.state == 2, "request_closed", "the request is closed")
@@ -127,7 +133,7 @@ def _proposal(
     batches.verify(spec, domain=request.domain, tasks=tasks, buyer=request.buyer)
     _complete(spec, tasks, closing=request.state == 1)
     _votes(tasks, request, spec, signer, state)
-    found = batches.assemble(spec, domain=request.domain, tasks=tasks, participant=participant)
+    found = batches.assemble(spec, domain=request.domain, tasks=tasks, participant=participant, history=history)
     _refuse(found.root.hex() != message["root"], "wrong_root", f"the entries' root is {found.root.hex()}")
     counts = (len(found.records), found.judged, len(found.answers), found.votes)
     claimed = tuple(message[name] for name in ("records", "judged", "answers", "votes"))
@@ -146,6 +152,7 @@ def _proposal(
         digest=digest,
         answers=tuple(entry.answer for entry in found.answers),
         records=tuple(record.entry.task for record in found.records),
+        tasks=tasks,
     )
 
 

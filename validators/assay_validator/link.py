@@ -153,6 +153,14 @@ class Link:
             raise ContentCorrupt(f"the bytes are not those of {cid}")
         return data
 
+    async def log(self, request: str, *, after: int) -> bytes:
+        """The published vote log of a request (base58) without its first `after` lines; the caller checks it."""
+        url = f"{self._url}/v1/requests/{request}/log"
+        async with self.http.get(url, params={"after": str(after)}) as response:
+            if response.status != 200:
+                raise Rejected(await _problem(response))
+            return await response.read()
+
     async def specification(self, request: str) -> bytes:
         """The canonical specification of a request (base58); the caller checks it against the chain."""
         async with self.http.get(f"{self._url}/v1/requests/{request}/spec") as response:

@@ -18,10 +18,13 @@ from solders.pubkey import Pubkey
 from assay.chain.base import Chain
 from assay.domain import canonical, messages
 from assay.domain import spec as specs
+from assay.domain.methods import MAJORITY
 from assay.domain.spec import Spec
+from assay.domain.work import Task
 from assay.errors import AssayError
 from assay_validator import checks
 from assay_validator.checks import OnChain
+from assay_validator.history import History
 from assay_validator.judge import Judge, Work
 from assay_validator.link import Link, Rejected
 from assay_validator.metrics import Metrics
@@ -52,6 +55,7 @@ class Worker:
         self._specs: dict[bytes, Spec] = {}
         self._requests: dict[bytes, OnChain] = {}
         self._addresses: dict[bytes, bytes] = {}
+        self._histories: dict[bytes, History] = {}
         self._busy: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._judging = asyncio.Semaphore(JUDGEMENTS)
 
@@ -255,6 +259,17 @@ class Worker:
         self._state.mark_revealed(request.domain, answer, round=round)
         log.debug("revealed", answer=answer.hex(), round=round)
 
+    async def _history(self, request: OnChain, spec: Spec, batch: int) -> tuple[Task, ...]:
+        """The tasks of all earlier batches, where the request's consensus method learns from them."""
+        if spec.method == MAJORITY or spec.mode != "agreement":
+            return ()
+        if batch != request.next_batch:
+            raise Refused("wrong_batch", f"the chain's next batch is {request.next_batch}, not {batch}")
+        known = self._histories.get(request.domain)
+        if known is None:
+            known = self._histories[request.domain] = History(request, spec, self._participant)
+        return await known.before(batch, link=self._link, state=self._state)
+
     # -- settlement ---------------------------------------------------------------------------------------------------
 
     async def _sign(self, message: dict[str, Any]) -> None:
@@ -264,6 +279,7 @@ class Worker:
             address = messages.unb58(message["request"], field="request")
             request = await self._request(address, fresh=True)
             spec = await self._spec(request)
+            history = await self._history(request, spec, message["batch"])
             found = checks.proposal(
                 message,
                 request=request,
@@ -271,6 +287,7 @@ class Worker:
                 signer=self.wallet,
                 state=self._state,
                 participant=self._participant,
+                history=history,
             )
             self._state.keep_signature(
                 request.domain,
@@ -285,6 +302,8 @@ class Worker:
                 reply = {"type": "refuse", **where, "reason": refused.code, "detail": refused.detail[:2000]}
                 await self._link.send(reply)
             raise
+        if request.domain in self._histories:
+            self._histories[request.domain].signed(message["batch"], found.tasks)
         signature = messages.sign(self.key, found.message)
         await self._link.send({"type": "sign", **where, "digest": found.digest.hex(), "signature": signature.hex()})
         self._metrics.signed()

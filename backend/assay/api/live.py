@@ -18,7 +18,7 @@ from aiohttp import WSMsgType, web
 
 from assay.api.routing import ADDRESS, HEX32, Context, Model, Routes, View, field_error
 from assay.domain.messages import b58, unb58, unhex
-from assay.errors import AssayError, BadRequest, Forbidden, Unavailable
+from assay.errors import AssayError, BadRequest, Forbidden, NotFound, Unavailable
 from assay.services import votes
 from assay.services.engine import Engine
 from assay.services.hub import Connection
@@ -262,3 +262,16 @@ async def refuse(context: Context, body: Refuse) -> Done:
     """Says why a batch is not co-signed."""
     await receive(_engine(context), await _validator(context), body)
     return Done()
+
+
+class LogQuery(Model):
+    """`after`: lines to leave out, the header being the first."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
+
+
+@routes.get("/v1/requests/{address}/log", media="application/jsonl", errors=(NotFound, Unavailable))
+async def log_lines(context: Context, query: LogQuery) -> web.Response:
+    """The published vote log of a request: its specification, then a line a settled batch."""
+    lines = await _engine(context).log_lines(context.address(), after=query.after)
+    return web.Response(body=lines, content_type="application/jsonl")

@@ -269,6 +269,11 @@ class Engine:
         """Batches that wait for the signature of `wallet`, as pushed."""
         return await self.parts.settlement.open_for(wallet)
 
+    async def log_lines(self, request: bytes, *, after: int = 0) -> bytes:
+        """The published log of a request without its first `after` lines. Raises `NotFound`."""
+        await self.market.requests.info(request)
+        return await self.parts.publisher.lines(request, after=after)
+
     def _on_join(self, wallet: bytes) -> None:
         """A validator connected: tell it what it still has to do."""
         task = asyncio.create_task(self._catch_up(wallet), name="validator-catch-up")

@@ -20,6 +20,7 @@ from assay.db.pool import Session
 from assay.domain import batch as batches
 from assay.domain import messages, money, votelog
 from assay.domain.batch import Batch
+from assay.domain.methods import MAJORITY
 from assay.domain.spec import Spec
 from assay.domain.tally import Role, Tally
 from assay.domain.work import Answer, Gold, Task, Vote
@@ -119,6 +120,7 @@ class Proposals:
     def __init__(self, market: Market) -> None:
         self._db = market.db
         self._requests = market.requests
+        self._history: dict[bytes, tuple[int, dict[int, Task]]] = {}
 
     async def due(self, request: bytes, *, mode: int, closing: bool) -> Due:
         """What waits to be settled in `request`."""
@@ -145,6 +147,7 @@ class Proposals:
         Raises nothing when another settler was first: then its proposal is what is open.
         """
         spec = await self._requests.spec(request)
+        history = await self._earlier(request, batch) if spec.method != MAJORITY else ()
         try:
             async with self._db.transaction() as tx:
                 row = await tx.row("request_for_settlement", request)
@@ -152,7 +155,7 @@ class Proposals:
                     return None
                 gold = _gold(row["gold"])
                 evidence = await (_agreement if row["mode"] == 0 else _review)(tx, row, gold, room, most)
-                made = self._fit(spec, row["domain"], evidence, budget, participant)
+                made = self._fit(spec, row["domain"], evidence, budget, participant, history)
                 if made is None:
                     return None
                 tasks, found = made
@@ -162,14 +165,29 @@ class Proposals:
         except asyncpg.UniqueViolationError:
             return await self.open(request)
 
+    async def _earlier(self, request: bytes, batch: int) -> tuple[Task, ...]:
+        """The tasks of all earlier batches: what methods beyond majority learn the labelers from."""
+        upto, tasks = self._history.get(request, (0, {}))
+        if upto > batch:
+            upto, tasks = 0, {}
+        for row in await self._db.fetch("batches_between", request, upto, batch):
+            tasks.update((task.index, task) for task in Proposal.of_row(row).tasks())
+        self._history[request] = (batch, tasks)
+        return tuple(tasks.values())
+
     @staticmethod
     def _fit(
-        spec: Spec, domain: bytes, evidence: Evidence, budget: Callable[[Batch], bool], participant: Address
+        spec: Spec,
+        domain: bytes,
+        evidence: Evidence,
+        budget: Callable[[Batch], bool],
+        participant: Address,
+        history: Sequence[Task],
     ) -> tuple[list[Task], Batch] | None:
         """The most of the evidence that the escrow can pay: all of it, or halves until it fits."""
         tasks = evidence.tasks
         while tasks:
-            found = batches.assemble(spec, domain=domain, tasks=tasks, participant=participant)
+            found = batches.assemble(spec, domain=domain, tasks=tasks, participant=participant, history=history)
             if budget(found):
                 return tasks, found
             tasks = tasks[: len(tasks) // 2]

@@ -73,6 +73,11 @@ class Publisher:
         except (AssayError, OSError) as error:
             log.warning("log not written", request=messages.b58(request), error=str(error))
 
+    async def lines(self, request: bytes, *, after: int = 0) -> bytes:
+        """The log without its first `after` lines; only whole lines."""
+        path = self.path(request)
+        return await asyncio.to_thread(_read, path, after)
+
     async def close(self) -> None:
         """Waits for what is being written."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -154,3 +159,16 @@ def _mend(path: Path) -> int:
             file.flush()
             os.fsync(file.fileno())
     return data.count(b"\n")
+
+
+def _read(path: Path, after: int) -> bytes:
+    """The whole lines of a file without the first `after`."""
+    if not path.exists():
+        return b""
+    data = path.read_bytes()
+    start = 0
+    for _ in range(after):
+        start = data.find(b"\n", start) + 1
+        if start == 0:
+            return b""
+    return data[start : data.rfind(b"\n") + 1]

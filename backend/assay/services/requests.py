@@ -20,7 +20,6 @@ from solders.pubkey import Pubkey
 from assay.consensus import registry
 from assay.domain import canonical, messages, money
 from assay.domain import spec as specification
-from assay.domain.methods import MAJORITY
 from assay.domain.spec import Spec
 from assay.domain.work import Gold, commit_gold
 from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, NotFound, field
@@ -226,9 +225,6 @@ class Requests:
             raise FieldError(
                 "spec.consensus.method", f"is unknown: {spec.method!r}", hint=f"one of {', '.join(registry.METHODS)}"
             )
-        if spec.mode == "agreement" and spec.method != MAJORITY:
-            # A validator can recompute other methods only from all earlier batches, which workers do not keep yet.
-            raise FieldError("spec.consensus.method", f"{spec.method!r} cannot be settled yet", hint=MAJORITY)
         with field("spec"):
             if spec.mode == "review" and spec.max_overlap > 1:
                 raise FieldError("overlap", f"is {spec.max_overlap}", hint="1 in review: each record has one answer")

@@ -161,3 +161,6 @@ select * from batches order by request, batch
 -- requests_to_draw
 -- Open requests, for which a panel may have to be drawn.
 select address from requests where state = 'open' and domain is not null
+
+-- batches_between
+select * from batches where request = $1 and batch >= $2 and batch < $3 order by batch
