@@ -20,27 +20,24 @@ where they have next to none.
 """
 
 LARGE = 300_000
-"""Above this many answers the held-out comparison uses one fold and the fits stop a little earlier: the differences
-are many standard errors.
-"""
+"""Above this many answers the held-out comparison takes one fold of as many answers of tasks drawn at random, and
+the fits stop a little earlier: the differences are many standard errors by then."""
 
 
 class Auto:
-    """Average the posteriors of four experts; the data choose the structure of the first and, with gold, the weight of
-    each.
+    """Average the posteriors of four experts; the data choose the structure of the first and, with gold, their weights.
 
     1. Groups who answer as one are found and their copies count once (`collusion`).
-    2. `structure` is Dawid-Skene or the model with subtypes, whichever gives **held-out answers** the higher
-    likelihood: a third of the answers is
-       predicted from the rest, three times. It needs no truth and cannot be won by more parameters.
+    2. `structure` is Dawid-Skene or the model with subtypes, whichever gives **held-out answers** the higher likelihood:
+       a third of the answers is predicted from the rest, three times. It needs no truth, and more parameters alone
+       cannot win it.
     3. Experts: `structure`, Dawid-Skene with uniform class prior, one-coin and majority, with the weights `PRIOR`.
-    4. With gold, each weight is multiplied by the likelihood that the expert gave to gold labels which were hidden
-    from it (two folds): the
-       posterior of a mixture in which one expert is right.
-    5. The posterior is the weighted mean of theirs, sharpened or flattened to the temperature that fits the hidden
-    gold best, if there is gold.
+    4. With gold, each weight is multiplied by the likelihood that the expert gave to gold labels hidden from it (two
+       folds): the posterior of a mixture in which one expert is right.
+    5. The posterior is the weighted mean of theirs; with gold, sharpened or flattened to the temperature that fits the
+       hidden gold best.
 
-    A linear mean keeps a confidence that the experts dispute low. Nothing is random but the folds, which `seed` fixes.
+    A linear mean keeps a confidence low that the experts dispute. Nothing is random but the folds, which `seed` fixes.
     """
 
     name = "auto"
@@ -87,8 +84,12 @@ class Auto:
         """Mean log-likelihood of held-out answers for each number of subtypes."""
         if answers.n_classes < 2 or len(answers) < 10:
             return {1: 0.0}
-        fold = np.random.default_rng(self.seed).permutation(len(answers)) % 3
-        folds = 1 if len(answers) > LARGE else 3
+        draw = np.random.default_rng(self.seed)
+        folds = 3
+        if len(answers) > LARGE:
+            chosen = (draw.random(answers.n_tasks) < LARGE / len(answers))[answers.task]
+            answers, weights, folds = answers.take(chosen), weights[chosen], 1
+        fold = draw.permutation(len(answers)) % 3
         result = {}
         for subtypes in (1, 3):
             total, count = 0.0, 0
@@ -104,7 +105,8 @@ class Auto:
 
     def _fit_experts(self, answers: Answers, weights: NDArray[Any]) -> dict[str, Any]:
         tolerance = 1e-3 if len(answers) > LARGE else 1e-4
-        structure = LatentClass(subtypes=self.subtypes_, weights=weights, tolerance=tolerance)
+        rounds = 50 if len(answers) > LARGE else 200
+        structure = LatentClass(subtypes=self.subtypes_, weights=weights, tolerance=tolerance, max_iterations=rounds)
         uniform = LatentClass(class_prior="uniform", weights=weights, tolerance=tolerance)
         return {
             "structure": structure.fit(answers),

@@ -84,7 +84,7 @@ class _Excess:
     room: NDArray[np.float64]
 
 
-def answer_pairs(answers: Answers, *, most: int = 4_000_000) -> Pairs:
+def answer_pairs(answers: Answers, *, most: int = 1_000_000) -> Pairs:
     """Row indices of every two answers to one task by two workers, the lower worker first.
 
     Beyond `most` pairs every s-th task only (in order of code), so that time and memory stay bounded.
