@@ -44,12 +44,13 @@ class Earned:
 class Ledger:
     """What a crowd's answers came to.
 
-    `labels`: int[n_tasks] as settled. `answers`: int[n_workers], how many each gave. `slashes`: convictions of each.
-    `paid`: as it went, from the first answer of a crowd that nobody knew. `known`: what the same answers would earn at
-    the standings of the end, when the record is there.
+    `labels`: int[n_tasks] as settled; `final`: as all answers together give them. `answers`: int[n_workers], how many
+    each gave. `slashes`: convictions of each. `paid`: as it went, from the first answer of a crowd that nobody knew.
+    `known`: what the same answers would earn at the standings of the end, when the record is there.
     """
 
     labels: NDArray[np.int64]
+    final: NDArray[np.int64]
     answers: NDArray[np.int64]
     slashes: NDArray[np.int64]
     paid: Earned
@@ -63,7 +64,7 @@ def settle(answers: Answers, *, method: str, error_rate: int, seed: int = 0) -> 
     """Run all answers through the market. Tasks are settled in the order of their codes."""
     workers = answers.n_workers
     order, bounds = _by_task(answers)
-    labels = np.full(answers.n_tasks, -1, np.int64)
+    labels, final = np.full((2, answers.n_tasks), -1, np.int64)
     paid, at_the_end = Earned.nothing(workers), Earned.nothing(workers)
     slashes, carried = np.zeros(workers, np.int64), np.zeros((2, workers), np.int64)
     standing = standings(answers.take(order[:0]), np.full(workers, 1.0 / answers.n_classes))
@@ -71,7 +72,8 @@ def settle(answers: Answers, *, method: str, error_rate: int, seed: int = 0) -> 
     for start, end in _batches(answers.n_tasks):
         known = answers.take(order[: bounds[end]])
         result = resolve(method, known, seed=seed)
-        labels[start:end] = result.labels[start:end]
+        final = result.labels.astype(np.int64)
+        labels[start:end] = final[start:end]
         for task in range(start, end):
             _pay(answers, order[bounds[task] : bounds[task + 1]], int(labels[task]), standing, seed, paid)
         for first in range(start, end, BATCH):
@@ -84,16 +86,7 @@ def settle(answers: Answers, *, method: str, error_rate: int, seed: int = 0) -> 
     for task in range(answers.n_tasks):
         _pay(answers, order[bounds[task] : bounds[task + 1]], int(labels[task]), standing, seed, at_the_end)
     count = np.bincount(answers.worker, minlength=workers)
-    return Ledger(labels, count, slashes, paid, at_the_end, collusion.flagged, standing, collusion)
-
-
-def settled_labels(answers: Answers, *, method: str, seed: int = 0) -> NDArray[np.int64]:
-    """int[n_tasks]: the labels as `settle` settles them, without the rest."""
-    order, bounds = _by_task(answers)
-    labels = np.full(answers.n_tasks, -1, np.int64)
-    for start, end in _batches(answers.n_tasks):
-        labels[start:end] = resolve(method, answers.take(order[: bounds[end]]), seed=seed).labels[start:end]
-    return labels
+    return Ledger(labels, final, count, slashes, paid, at_the_end, collusion.flagged, standing, collusion)
 
 
 def _by_task(answers: Answers) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

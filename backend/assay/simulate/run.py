@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from assay.consensus import resolve
 
 from .crowd import HONEST, Crowd, make_crowd
-from .market import Ledger, settle, settled_labels
+from .market import Ledger, settle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,8 @@ class Terms:
 class Outcome:
     """One seed. Shares lie in 0..1; NaN where nobody is of the kind.
 
-    `accuracy` and `accuracy_majority`: share of right labels among the tasks that are not gold. `pay`: by strategy,
+    `accuracy`: share of right labels among the tasks that are not gold, by all answers together; `accuracy_new`: as
+    they were settled from the first answer on; `accuracy_majority`: by plain majority. `pay`: by strategy,
     fees as a voter per answer relative to an honest worker's, with the record that the run leaves; `pay_labeler`: the
     same for accepted answers. `pay_new` and `pay_labeler_new`: as it was paid from the first answer on, to a crowd of
     which nobody was known. `pay_naive`: under "who agrees is paid". `recall`: colluders flagged; `honest_flagged`.
@@ -44,6 +45,7 @@ class Outcome:
 
     seed: int
     accuracy: float
+    accuracy_new: float
     accuracy_majority: float
     recall: float
     honest_flagged: float
@@ -89,6 +91,7 @@ class Report:
             "seeds": len(outcomes),
             "accuracy": mean([outcome.accuracy for outcome in outcomes]),
             "worst_accuracy": round(min(outcome.accuracy for outcome in outcomes), 4),
+            "accuracy_new": mean([outcome.accuracy_new for outcome in outcomes]),
             "accuracy_majority": mean([outcome.accuracy_majority for outcome in outcomes]),
             "recall": mean([outcome.recall for outcome in outcomes]),
             "honest_flagged": mean([outcome.honest_flagged for outcome in outcomes]),
@@ -135,11 +138,11 @@ def run_once(crowd: Crowd, *, seed: int = 0, method: str = "auto", terms: Terms 
     ledger = settle(crowd.answers, method=method, error_rate=terms.error_rate, seed=seed)
     honest = np.array([name == HONEST for name in crowd.strategy])
     colluder = crowd.colluder
-    wrong = _wrong(crowd, ledger.labels)
+    wrong = _wrong(crowd, ledger.final)
     harm = 0
     if not honest.all():
         alone = crowd.answers.take(honest[crowd.answers.worker])
-        harm = max(int(wrong.sum()) - int(_wrong(crowd, settled_labels(alone, method=method, seed=seed)).sum()), 0)
+        harm = max(int(wrong.sum()) - int(_wrong(crowd, resolve(method, alone, seed=seed).labels).sum()), 0)
     majority = resolve("majority", crowd.answers).labels
     open_tasks = crowd.answers.gold < 0
 
@@ -149,6 +152,7 @@ def run_once(crowd: Crowd, *, seed: int = 0, method: str = "auto", terms: Terms 
     return Outcome(
         seed=seed,
         accuracy=1 - float(wrong[open_tasks].mean()),
+        accuracy_new=1 - float(_wrong(crowd, ledger.labels)[open_tasks].mean()),
         accuracy_majority=1 - float(_wrong(crowd, majority)[open_tasks].mean()),
         recall=float(ledger.flagged[colluder].mean()) if colluder.any() else math.nan,
         honest_flagged=float(ledger.flagged[honest].mean()) if honest.any() else math.nan,
