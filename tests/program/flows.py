@@ -401,7 +401,8 @@ class Flows(World):
             if name == "resolve_dispute":
                 remaining = self.seats(dispute, state.upheld | state.dismissed)
             else:
-                over = self.market_time >= state.panel_at + self.request(posted).terms.params.panel_timeout
+                terms = self.request(posted).terms.params
+                over = self.market_time >= state.panel_at + max(terms.panel_timeout, terms.dispute_window // 8)
                 remaining = self.silent(dispute) if state.panel_count and over else []
         accounts = {
             "dispute": dispute,

@@ -157,6 +157,11 @@ class Order:
         return -(-len(self.panel) * int(self.params["quorum_bps"]) // BPS)
 
 
+def dispute_round(params: Mapping[str, Any]) -> int:
+    """Seconds that a dispute's panel has."""
+    return max(int(params["panel_timeout"]), int(params["dispute_window"]) // 8)
+
+
 @dataclass
 class Case:
     """A dispute."""
@@ -187,11 +192,11 @@ class Case:
         return None
 
     def timed_out(self, now: int, params: Mapping[str, Any]) -> bool:
-        over = bool(self.panel) and now >= self.panel_at + params["panel_timeout"]
+        over = bool(self.panel) and now >= self.panel_at + dispute_round(params)
         return over and self.decision(params["quorum_bps"]) is None
 
     def lapses_at(self, params: Mapping[str, Any]) -> int:
-        return int(self.opened_at + params["panel_timeout"] * (ROUNDS + 1))
+        return int(self.opened_at + dispute_round(params) * (ROUNDS + 1))
 
     def silent(self) -> list[str]:
         return [one for one in self.panel if one not in self.upheld | self.dismissed]

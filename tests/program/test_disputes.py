@@ -297,6 +297,16 @@ def test_a_dispute_that_nobody_draws_lapses() -> None:
     invariants.check(case.world)
 
 
+def test_a_panel_has_an_eighth_of_the_window() -> None:
+    """People may have to look again: a timeout made for machines that sign batches is too short for them."""
+    case = opened(params={"dispute_window": 4_000, "panel_timeout": 60})
+    case.world.draw_dispute(case.posted, case.dispute)
+    case.world.advance(seconds=499)
+    assert case.world.draw_dispute_call(case.posted, case.dispute).error == "DisputeInOffice"
+    case.world.advance(seconds=1)
+    assert case.world.draw_dispute_call(case.posted, case.dispute).ok
+
+
 def test_a_decided_dispute_cannot_be_left_to_lapse() -> None:
     case = decided(UPHELD)
     case.world.advance(seconds=50_000)

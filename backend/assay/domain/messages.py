@@ -22,6 +22,7 @@ TAG_TASK = b"assay-task-v1\0\0\0"
 TAG_ANSWER = b"assay-answer-v1\0"
 TAG_VOTE = b"assay-vote-v1\0\0\0"
 TAG_COMMIT = b"assay-commit-v1\0"
+TAG_DISPUTE = b"assay-dispute-v1"
 
 REJECT, ACCEPT = 0, 1
 
@@ -91,6 +92,12 @@ def batch(*, domain: bytes, batch: int, panel_round: int, digest: bytes) -> byte
     """The message that a panel co-signs to settle a batch (92 bytes)."""
     _fixed(domain=domain, digest=digest)
     return TAG_BATCH + domain + struct.pack("<QI", batch, panel_round) + digest
+
+
+def dispute(*, domain: bytes, dispute: bytes, panel_round: int, upheld: bool) -> bytes:
+    """The message by which a seat of a dispute's panel votes (85 bytes)."""
+    _fixed(domain=domain, dispute=dispute)
+    return TAG_DISPUTE + domain + dispute + struct.pack("<IB", panel_round, 1 if upheld else 2)
 
 
 def sign(signer: Signer, message: bytes) -> bytes:

@@ -32,9 +32,9 @@ fn validate(ctx: &Context<DrawDisputePanel>) -> Result<()> {
     let (dispute, params) = (&accounts.dispute, &accounts.request.terms.params);
     dispute.require_open()?;
     let now = accounts.market.now()?;
-    let vacant = dispute.panel_count == 0 || dispute.timed_out(&now, params.panel_timeout, params.quorum_bps);
+    let vacant = dispute.panel_count == 0 || dispute.timed_out(&now, params.dispute_round(), params.quorum_bps);
     require!(vacant, AssayError::DisputeInOffice);
-    let over = dispute.panel_round >= DISPUTE_ROUNDS || now.market >= dispute.lapses_at(params.panel_timeout);
+    let over = dispute.panel_round >= DISPUTE_ROUNDS || now.market >= dispute.lapses_at(params.dispute_round());
     require!(!over, AssayError::NoMoreRounds);
     Ok(())
 }

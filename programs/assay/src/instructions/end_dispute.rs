@@ -141,12 +141,12 @@ pub mod expire_dispute {
         require!(dispute.decision(params.quorum_bps).is_none(), AssayError::DisputeInOffice);
         let now = accounts.market.now()?;
         let last = dispute.panel_round >= DISPUTE_ROUNDS
-            && dispute.timed_out(&now, params.panel_timeout, params.quorum_bps);
-        require!(last || now.market >= dispute.lapses_at(params.panel_timeout), AssayError::DisputeInOffice);
+            && dispute.timed_out(&now, params.dispute_round(), params.quorum_bps);
+        require!(last || now.market >= dispute.lapses_at(params.dispute_round()), AssayError::DisputeInOffice);
         let silent = Seats {
             wallets: &dispute.panel,
             // A panel that was drawn late and did not have its time is not to blame.
-            chosen: if dispute.timed_out(&now, params.panel_timeout, params.quorum_bps) { dispute.silent() } else { 0 },
+            chosen: if dispute.timed_out(&now, params.dispute_round(), params.quorum_bps) { dispute.silent() } else { 0 },
             accounts: &given,
         };
         each_seat(&silent, |_, person| person.strike())?;

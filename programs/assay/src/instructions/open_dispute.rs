@@ -145,7 +145,7 @@ pub fn handler(ctx: &mut Context<OpenDispute>, rejection: Rejection) -> Result<(
     dispute.held = held;
     dispute.settled_at = rejection.settled_at;
     dispute.opened_at = now;
-    dispute.closable_at = dispute.lapses_at(params.panel_timeout) + params.dispute_window;
+    dispute.closable_at = dispute.lapses_at(params.dispute_round()) + params.dispute_window;
     dispute.bump = bump;
     dispute.invariant()?;
     emit!(DisputeOpened {

@@ -40,6 +40,12 @@ pub struct Params {
 }
 
 impl Params {
+    /// Seconds of market time that a dispute's panel has: people may have to look again, so never less than an eighth of
+    /// the dispute window.
+    pub fn dispute_round(&self) -> i64 {
+        self.panel_timeout.max((self.dispute_window as u64 >> 3) as i64)
+    }
+
     pub fn validate(&self) -> Result<()> {
         let window = |seconds: i64, least: i64| seconds >= least && seconds <= MAX_WINDOW;
         let good = self.min_labeler_stake < MAX_AMOUNT
