@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from assay.errors import FieldError
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def simulate(
@@ -33,8 +31,6 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
     """Simulate attacks: accuracy, who is flagged, who earns what, and what a wrong record costs the attacker."""
-    from rich.console import Console
-
     mixes = mixes_of(mix or [], attackers)
     rows = []
     for one in mixes:
@@ -51,12 +47,12 @@ def simulate(
             )
         )
         if not as_json:
-            Console(stderr=True).print(f"{name_of(one)}: {rows[-1]['seconds']} s")
+            print(f"{name_of(one)}: {rows[-1]['seconds']} s", file=sys.stderr)
     if as_json:
         setting = {"tasks": tasks, "workers": workers, "overlap": overlap, "gold": gold, "classes": classes}
         print(json.dumps({**setting, "seeds": seeds, "method": method, "runs": rows}))
     else:
-        Console().print(table(rows))
+        print(table(rows))
 
 
 def simulated(
@@ -119,30 +115,37 @@ def name_of(mix: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {100 * share:.0f} %" for name, share in mix.items())
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The runs as a table; pay is the attackers' per answer over an honest voter's."""
-    from rich.table import Table
+COLUMNS = (
+    ("right", "labels that are right, by all answers together"),
+    ("worst", "the same in the worst seed"),
+    ("majority", "by plain majority"),
+    ("flagged", "colluders found"),
+    ("honest", "honest workers flagged"),
+    ("pay", "an attacker's pay per answer over an honest voter's, with the record that the run leaves"),
+    ("new", "from the first answer on, in a crowd of which nobody is known"),
+    ("labeler", "as labelers: accepted answers instead of fees"),
+    ("naive", "if whoever agrees were paid"),
+    ("convicted", "slashes per attacker"),
+    ("wrong", "records that are wrong because of the attack"),
+    ("cost", "tokens that each of them costs the attackers: pay forgone, stake slashed"),
+)
 
-    columns = (
-        "attackers", "right", "worst", "majority", "flagged", "honest flagged",
-        "pay", "new", "labeler", "naive", "convicted", "wrong by attack", "tokens each",
-    )  # fmt: skip
-    out = Table(*columns, title="Attacks on the market (pay: of an honest one's, per answer)")
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The runs as lines of text, with what each column says below."""
+    lines = [f"{'attackers':<22}" + "".join(f"{name:>10}" for name, _ in COLUMNS)]
     for row in rows:
         strategies = [name for name in row["slashed"] if name != "honest"]
-        out.add_row(
-            name_of(row["mix"]),
-            _share(row["accuracy"]),
-            _share(row["worst_accuracy"]),
-            _share(row["accuracy_majority"]),
-            _share(row["recall"]),
-            _share(row["honest_flagged"]),
+        cells = (
+            *(_share(row[name]) for name in ("accuracy", "worst_accuracy", "accuracy_majority")),
+            *(_share(row[name]) for name in ("recall", "honest_flagged")),
             *(_highest(row[name]) for name in ("pay", "pay_new", "pay_labeler", "pay_naive")),
             f"{max((row['slashed'][name] for name in strategies), default=0.0):.1f}",
             f"{row['wrong_by_attack']:.0f}",
             "–" if row["attack_cost"] is None else f"{row['attack_cost']:.0f}",
         )
-    return out
+        lines.append(f"{name_of(row['mix']):<22}" + "".join(f"{cell:>10}" for cell in cells))
+    return "\n".join([*lines, "", *(f"{name:<10} {meaning}" for name, meaning in COLUMNS)])
 
 
 def _share(value: float | None) -> str:
