@@ -122,10 +122,6 @@ class Flows(World):
         who = "pending" if name == "accept_authority" else "authority"
         return self.send(self.build(name, accounts={who: signer.pubkey()}, args=args), signers=[signer])
 
-    def allow_mint(self, mint: Pubkey) -> Outcome:
-        accounts = {"authority": self.authority.pubkey(), "mint": mint, "token_program": self.token_programs[mint]}
-        return self.send(self.build("allow_mint", accounts=accounts), signers=[self.authority])
-
     def withdraw_fees(self, amount: int, mint: Pubkey | None = None) -> Outcome:
         mint = mint or self.mint
         accounts = {

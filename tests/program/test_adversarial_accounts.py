@@ -54,6 +54,7 @@ class Besieged(Flows):
 
     tried: Counter[str]
     through: list[tuple[str, str, str]]
+    seen: set[str]
 
     def send(self, *instructions: Instruction, signers: Sequence[Keypair]) -> Outcome:
         if not hasattr(self, "tried"):
@@ -146,9 +147,9 @@ class Besieged(Flows):
         else:
             yield "wrong PDA", AccountMeta(elsewhere, False, writable), [], []
         if writable and not signer:
-            for other in metas:
-                if other.is_writable and other.pubkey != key:
-                    yield "duplicate", AccountMeta(other.pubkey, False, True), [], []
+            for twin in metas:
+                if twin.is_writable and twin.pubkey != key:
+                    yield "duplicate", AccountMeta(twin.pubkey, False, True), [], []
             if account is not None and account.owner == self.id:
                 yield "read-only", AccountMeta(key, False, False), [], []
 

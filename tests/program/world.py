@@ -324,12 +324,11 @@ class World:
         message = MessageV0.try_compile(signers[0].pubkey(), list(instructions), [], Hash.default())
         transaction = VersionedTransaction(message, list(signers))
         result = self.svm.send_transaction(transaction)
-        failed = isinstance(result, FailedTransactionMetadata)
-        meta = result.meta() if failed else result
-        logs = tuple(meta.logs())
-        error = self._error(result.err()) if failed else None
-        events = [] if failed else self._events(logs)
-        return Outcome(error, tuple(events), meta.compute_units_consumed(), logs)
+        if isinstance(result, FailedTransactionMetadata):
+            meta = result.meta()
+            return Outcome(self._error(result.err()), (), meta.compute_units_consumed(), tuple(meta.logs()))
+        logs = tuple(result.logs())
+        return Outcome(None, tuple(self._events(logs)), result.compute_units_consumed(), logs)
 
     def _error(self, error: Any) -> str:
         inner = getattr(error, "err", None)
@@ -368,3 +367,7 @@ class World:
             },
             args={"params": self.params},
         )
+
+    def allow_mint(self, mint: Pubkey) -> Outcome:
+        accounts = {"authority": self.authority.pubkey(), "mint": mint, "token_program": self.token_programs[mint]}
+        return self.send(self.build("allow_mint", accounts=accounts), signers=[self.authority])
