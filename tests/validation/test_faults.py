@@ -266,3 +266,18 @@ async def test_closed_payout_is_owed(stage: Callable[..., Any]) -> None:
     assert await market.balance(labelers[2]) == (5000 - 100 + 2) * TOKEN
     (row,) = await market.market.db.fetch("payments_of", bytes(gone.pubkey()), FAR, 10)
     assert (row["amount"], row["owed"]) == (2 * TOKEN, True)
+
+
+async def test_panel_is_replaced_after_its_term(stage: Callable[..., Any]) -> None:
+    market = await stage(validators=4, params={"panel_term": 1})
+    for number in range(1, 5):
+        await market.start_worker(number)
+    buyer, labelers, address = await labelled(market)
+    await market.until_settled(buyer, address, 9)
+    request = messages.unb58(address)
+
+    async def replaced() -> bool:
+        return bool((await market.market.engine.parts.panels.view(request, fresh=True)).panel_round >= 2)
+
+    await market.until(replaced, what="another panel")
+    await paid_once(market, buyer, labelers, address, items=3)

@@ -213,7 +213,7 @@ class Engine:
         """A request's panel and lookup tables, before anybody waits for them."""
         parts = self.parts
         view = await parts.panels.view(request)
-        if not view.panel:
+        if not view.panel or view.term_over:
             view = await parts.panels.draw(request)
         prepared = self._prepared.setdefault(request, set())
         rows = await self.market.db.fetch("labelers_of_request", request, LIKELY)

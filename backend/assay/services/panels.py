@@ -68,6 +68,12 @@ class View:
         spoken_for = one.paid_labelers + one.paid_validators + one.fees + one.refunded + one.bonds
         return int(one.locked - spoken_for - sum(reserve.amount for reserve in one.reserves))
 
+    @property
+    def term_over(self) -> bool:
+        """Whether the panel has served its batches: it goes on until another is drawn."""
+        one = self.account
+        return bool(one.panel_count and one.next_batch >= one.panel_from + one.terms.params.panel_term)
+
     def due(self, now: int) -> bool:
         """Whether the program would draw a panel at market time `now`."""
         one, params = self.account, self.account.terms.params

@@ -318,9 +318,9 @@ class Settlement:
 
     # -- what validators say ------------------------------------------------------------------------------------------
 
-    async def _open(self, request: bytes, batch: int, panel_round: int, wallet: bytes) -> tuple[Proposal, View] | None:
-        """The proposal that is being signed; None if it has been settled meanwhile."""
-        row = await self.market.db.row("batch_by_number", request, batch)
+    async def _open(self, request: bytes, batch: int, panel_round: int, wallet: bytes) -> tuple[bytes, View] | None:
+        """Digest of the proposal that is being signed; None if it has been settled meanwhile."""
+        row = await self.market.db.row("batch_head", request, batch)
         if row is None:
             raise NotFound(f"there is no proposal {batch} of this request", field="batch")
         if row["state"] != "proposed":
@@ -332,7 +332,7 @@ class Settlement:
             raise Conflict(f"the panel's round is {view.panel_round}", field="panel_round")
         if wallet not in view.panel:
             raise Forbidden("this wallet is not on the panel", field="wallet")
-        return Proposal.of_row(row), view
+        return row["digest"], view
 
     async def sign(
         self, wallet: bytes, *, request: bytes, batch: int, panel_round: int, digest: bytes, signature: bytes
@@ -341,8 +341,8 @@ class Settlement:
         found = await self._open(request, batch, panel_round, wallet)
         if found is None:
             return
-        proposal, view = found
-        if digest != proposal.digest:
+        proposed, view = found
+        if digest != proposed:
             raise Conflict("the signature is over another digest than was proposed", field="digest")
         message = messages.batch(domain=view.domain, batch=batch, panel_round=panel_round, digest=digest)
         messages.verify(signature, key=wallet, message=message)

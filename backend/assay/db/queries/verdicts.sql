@@ -164,3 +164,6 @@ select address from requests where state = 'open' and domain is not null
 
 -- batches_between
 select * from batches where request = $1 and batch >= $2 and batch < $3 order by batch
+
+-- batch_head
+select state, digest from batches where request = $1 and batch = $2
