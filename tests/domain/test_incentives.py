@@ -13,6 +13,7 @@ from assay.domain.incentives import (
     TRUST,
     evidence,
     explain,
+    looks,
     may_be_accepted,
     split_units,
     standings,
@@ -107,6 +108,18 @@ def test_a_group_never_judges_itself_and_is_paid_as_one():
     assert "no strike" in explain(together, 0)
     passed = sum(may_be_accepted(together, 0, lot) for lot in range(1000))
     assert passed in (0, 100)
+
+
+def test_to_refuse_right_answers_takes_proof():
+    answers, _, skill = crowd(5, attack=BLIND["random"], tasks=2000)
+    standing = standings(answers, skill)
+    assert sum(looks(standing, worker) for worker in range(10)) <= 3
+    assert all(looks(standing, worker) for worker in range(10, 40))
+    few = standings(crowd(5, tasks=60)[0], skill)
+    assert sum(looks(few, worker) for worker in range(40)) >= 37, "seven answers prove little"
+    refused = next(worker for worker in range(10) if not looks(standing, worker))
+    assert "without looking" in explain(standing, refused)
+    assert not may_be_accepted(standing, refused)
 
 
 def test_gold_is_a_peer_where_there_is_no_other():

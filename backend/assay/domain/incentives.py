@@ -58,6 +58,14 @@ Z = 1.0
 not all its pay.
 """
 
+LEAST_INFORMATION = 0.25
+"""A labeler whose record shows less than this is not accepted: about what being right in 62 of 100 cases on two
+classes gives.
+"""
+
+PROOF = 1.645
+"""Standard errors above the estimate that must still lie below it."""
+
 SKILL_CAP = 0.95
 """No single peer is believed beyond this accuracy: it bounds any one voter's influence on what others are paid."""
 
@@ -168,12 +176,17 @@ def split_units(weights: Sequence[int], agreed: Sequence[bool]) -> tuple[int, ..
 def may_be_accepted(standing: Standings, worker: int, lot: int = 0) -> bool:
     """Whether an answer of this labeler that agrees with the label is accepted (agreement mode).
 
-    Its record must show some information: a newcomer is trusted, and one without any (weight 0) earns nothing until
-    gold or later answers
-    show some. A suspected group of k earns as one labeler: `lot`, an integer from public randomness and the answer's
-    id, lets 1 in k pass.
+    To refuse right answers takes proof: the record must show (one-sided 95 %) that there is less information in it
+    than `LEAST_INFORMATION`. A suspected group of k earns as one labeler: `lot`, an integer from public randomness and
+    the answer's id, lets 1 in k pass.
     """
-    return bool(standing.weight[worker] > 0) and lot % int(standing.group_size[worker]) == 0
+    return looks(standing, worker) and lot % int(standing.group_size[worker]) == 0
+
+
+def looks(standing: Standings, worker: int) -> bool:
+    """False where a worker's record shows that it does not look at its tasks."""
+    upper = float(standing.information[worker]) + PROOF * float(standing.error[worker])
+    return not standing.informative or int(standing.answers[worker]) < 2 or upper >= LEAST_INFORMATION
 
 
 def vote_weights(reputation_bps: NDArray[Any], *, cap: float = 2.0) -> Doubles:
@@ -209,6 +222,11 @@ def explain(standing: Standings, worker: int) -> str:
             text += (
                 " Nothing is shown yet. More answers narrow the doubt; gold tasks count most. This is no strike and "
                 "costs no stake."
+            )
+        if not looks(standing, worker):
+            text += (
+                " Your record shows that you answer without looking: your answers are not accepted until later ones, "
+                "or gold tasks, show otherwise."
             )
     if size > 1:
         text += (
