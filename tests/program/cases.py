@@ -81,7 +81,7 @@ def rejected(
     world: Flows | None = None,
     **post: Any,
 ) -> Rejected:
-    """A settled rejection by votes 0, 0, 1 of the panel, after `before` other batches."""
+    """A settled rejection by all of the panel but its last member, after `before` other batches."""
     world = world or market(validators=validators, params=params)
     labeler, other = world.labeler("labeler"), world.labeler("other")
     posted, outcome = world.post(world.buyer(), **post)
@@ -89,7 +89,8 @@ def rejected(
     voters = panel(world, posted)
     for _ in range(before):
         assert world.settle(posted, world.review({other: (1, 0)}, voters)).ok
-    votes = [(one, int(at == 2), bytes([at]) * 32) for at, one in enumerate(voters)]
+    last = len(voters) - 1
+    votes = [(one, int(at == last), bytes([at]) * 32) for at, one in enumerate(voters)]
     evidence = review_evidence((bytes(one.wallet), vote, salt) for one, vote, salt in votes)
     seed = hashlib.sha256(b"rejected").digest()
     entry = AnswerEntry(seed, bytes([1]) * 32, bytes(labeler.wallet), 0, 6_667, evidence)
@@ -97,8 +98,8 @@ def rejected(
     entries = ordered([entry, fine], [])
     tallies = [TallyOf(labeler, 0, 1), TallyOf(other, 1, 0)]
     for at, one in enumerate(voters):
-        right = 2 if at < 2 else 1
-        units = UNITS // 2 + UNITS // 3 if at < 2 else UNITS // 3
+        right = 2 if at < last else 1
+        units = UNITS // len(voters) + (UNITS // last if at < last else 0)
         tallies.append(TallyOf(one, right, 2 - right, units=units))
     outcome = world.settle(posted, tallies, root=merkle.root(entries))
     assert outcome.ok, outcome

@@ -374,3 +374,29 @@ def test_a_request_in_another_mint_pays_in_it() -> None:
     assert (outcome := world.end_dispute("resolve_dispute", case.posted, case.dispute)).ok, outcome
     assert world.person(case.labeler).owed[:2] == (BOND, UNIT)
     invariants.check(world)
+
+
+PACKET = 1_232
+"""Bytes of a transaction on a cluster."""
+
+
+def test_a_proof_fits_a_packet_without_lookup_tables() -> None:
+    """64 answers and their records to a batch (128 entries, depth 7), 256 batches (depth 8)."""
+    case = rejected()
+    assert case.open(proof=[bytes(32)] * 7, log_proof=[bytes(32)] * 8).error == "WrongProof"
+    assert case.world.last_size <= PACKET
+
+
+def test_the_rest_of_a_dispute_fits_packets() -> None:
+    """Largest panels: seven seats judged, nine decide; six of nine signatures or fewer go into one packet."""
+    case = opened(validators=18, params={"panel_size": 7})
+    world = case.world
+    seats = world.draw_dispute(case.posted, case.dispute)
+    assert len(seats) == 9
+    for part in (seats[:4], seats[4:8]):
+        assert world.vote_dispute(case.posted, case.dispute, {seat: UPHELD for seat in part}).ok
+        assert world.last_size <= PACKET
+    assert world.end_dispute("resolve_dispute", case.posted, case.dispute).ok
+    assert world.last_size <= PACKET
+    assert world.correct_votes(case.posted, case.dispute, case.votes).ok
+    assert world.last_size <= PACKET

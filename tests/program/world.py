@@ -173,6 +173,7 @@ class World:
         self.addresses = Addresses(self.id)
         self.svm = LiteSVM().with_sigverify(False).with_blockhash_check(False).with_transaction_history(0)
         self.errors = {error.number: error.name for error in self.codec.errors.values()}
+        self.last_size = 0
         self.now = START
         self.slot = FIRST_SLOT
         self.authority = keypair("authority")
@@ -323,6 +324,7 @@ class World:
         """Runs one transaction; the first signer pays."""
         message = MessageV0.try_compile(signers[0].pubkey(), list(instructions), [], Hash.default())
         transaction = VersionedTransaction(message, list(signers))
+        self.last_size = len(bytes(transaction))
         result = self.svm.send_transaction(transaction)
         if isinstance(result, FailedTransactionMetadata):
             meta = result.meta()
