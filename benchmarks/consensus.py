@@ -77,7 +77,7 @@ def accuracy(result: Choice, truth: Any) -> float | None:
     return float(np.mean(result.labels[judged] == truth[judged])) if judged.any() else None
 
 
-def real(folder: Path, peers: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
+def real(folder: Path, peers: Path | None, wanted: list[str], say: Callable[[str], None]) -> dict[str, Any]:
     """Every method on every set."""
     sets: dict[str, Any] = {}
     for path in sorted(p.parent for p in folder.glob("*/labels.csv")):
@@ -98,7 +98,7 @@ def real(folder: Path, peers: Path | None, say: Callable[[str], None]) -> dict[s
                     row["brier"] = brier(result, truth)
                 methods[name] = row
             if peers:
-                for row in peer(peers, path):
+                for row in peer(peers, path, *wanted):
                     methods["crowd-kit " + row.pop("method")] = row
         sets[path.name] = {"kind": kind, "tasks": answers.n_tasks, "answers": len(answers), "methods": methods}
         for name, row in methods.items():
@@ -268,6 +268,7 @@ def main() -> None:
     parse = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parse.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parse.add_argument("--peers", default=None, help="Python with crowd-kit 1.4.2, or 'make'")
+    parse.add_argument("--peer-methods", default=None, help="some of crowd-kit's, such as DawidSkene,Wawa; default six")
     parse.add_argument("--only", default=None, help=f"some of {','.join(PARTS)}")
     parse.add_argument("--seeds", type=int, default=10)
     parse.add_argument("--answers", default="1000000", help="sizes of the scale part, such as 1000000,10000000")
@@ -282,6 +283,7 @@ def main() -> None:
     if unknown:
         parse.error(f"--only knows {','.join(PARTS)}, not {','.join(sorted(unknown))}")
     peers = None
+    wanted = options.peer_methods.split(",") if options.peer_methods else []
     if options.peers:
         peers = make_peers(ROOT / ".peers") if options.peers == "make" else Path(options.peers)
 
@@ -293,7 +295,7 @@ def main() -> None:
         say(f"skipped real answers: {options.data} holds no folder with labels.csv")
         parts = [part for part in parts if part not in ("real", "overlap")]
     if "real" in parts:
-        report["sets"] = real(options.data, peers, say)
+        report["sets"] = real(options.data, peers, wanted, say)
         report["mean_accuracy"] = mean_accuracy(report["sets"])
         for name, value in sorted(report["mean_accuracy"].items(), key=lambda item: -item[1]):
             say(f"mean          {name:<28}{value:>10.4f}")

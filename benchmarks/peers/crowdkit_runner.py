@@ -19,7 +19,7 @@ import pandas as pd
 
 warnings.filterwarnings("ignore")
 
-CHOICE = ("MajorityVote", "Wawa", "DawidSkene", "OneCoinDawidSkene", "GLAD", "MMSR", "MACE", "ZeroBasedSkill")
+CHOICE = ("MajorityVote", "Wawa", "DawidSkene", "OneCoinDawidSkene", "GLAD", "MACE")
 
 
 def main(folder: Path, methods: list[str]) -> None:
@@ -28,9 +28,9 @@ def main(folder: Path, methods: list[str]) -> None:
     """
     from crowdkit.aggregation import classification
 
-    labels = pd.read_csv(folder / "labels.csv", dtype=str)
+    labels = pd.read_csv(folder / "labels.csv")
     truth_file = folder / "truth.csv"
-    truth = pd.read_csv(truth_file, dtype=str).set_index("task")["label"] if truth_file.exists() else None
+    truth = pd.read_csv(truth_file).set_index("task")["label"] if truth_file.exists() else None
     for name in methods or CHOICE:
         row: dict[str, object] = {"method": name}
         try:
@@ -42,7 +42,7 @@ def main(folder: Path, methods: list[str]) -> None:
             row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             if truth is not None:
                 both = truth.index.intersection(found.index)
-                row["accuracy"] = float((found.loc[both].astype(str) == truth.loc[both]).mean())
+                row["accuracy"] = float((found.loc[both].astype(str) == truth.loc[both].astype(str)).mean())
         except Exception as error:  # a peer that fails is a row of the table, not the end of the benchmark
             row["error"] = f"{type(error).__name__}: {error}"
         print(json.dumps(row), flush=True)

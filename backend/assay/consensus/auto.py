@@ -28,7 +28,7 @@ class Auto:
     """Average the posteriors of four experts; the data choose the structure of the first and, with gold, their weights.
 
     1. Groups who answer as one are found and their copies count once (`collusion`).
-    2. `structure` is Dawid-Skene or the model with subtypes, whichever gives **held-out answers** the higher likelihood:
+    2. `structure` is Dawid-Skene or the model with subtypes, whichever gives held-out answers the higher likelihood:
        a third of the answers is predicted from the rest, three times. It needs no truth, and more parameters alone
        cannot win it.
     3. Experts: `structure`, Dawid-Skene with uniform class prior, one-coin and majority, with the weights `PRIOR`.
