@@ -64,11 +64,11 @@ MUTANTS = (
         "one member signs as two",
     ),
     Mutant(
-        "records",
-        "instructions/settle_batch.rs",
-        "require!(batch.records as u32 <= left, AssayError::TooManyRecords);",
-        "",
-        "more records than were ordered",
+        "lapse",
+        "instructions/end_dispute.rs",
+        "require!(last || now.market >= dispute.lapses_at(params.dispute_round()), AssayError::DisputeInOffice);",
+        "let _ = last;",
+        "a dispute can be ended before its panel has decided",
     ),
     Mutant(
         "window",
