@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,8 +28,8 @@ async def replay(*, home: Path | None = None, rpc: str | None = None) -> dict[st
     Raises `ConfigError` if there is none.
     """
     settings = load(home=home or DEFAULT_HOME, rpc_url=rpc)
-    if not settings.log_dir.is_dir():
-        raise ConfigError(f"there is no vote log under {settings.home}", field="--home", hint="run ./assay demo first")
+    if not settings.log_dir.is_dir() and not settings.chain_dir.is_dir():
+        raise ConfigError(f"there is no market under {settings.home}", field="--home", hint="run ./assay demo first")
     async with _chain(settings) as chain:
         return (await audit(ChainReader(chain), LogFolder(settings.log_dir))).as_dict()
 
@@ -36,8 +37,7 @@ async def replay(*, home: Path | None = None, rpc: str | None = None) -> dict[st
 @asynccontextmanager
 async def _chain(settings: Settings) -> AsyncIterator[Chain]:
     program = load_program(settings.program_id)
-    running = settings.home / "run" / "server.json"
-    url = settings.rpc_url or (json.loads(running.read_text())["rpc_url"] if running.exists() else None)
+    url = settings.rpc_url or _running(settings)
     if url is not None:
         chain: RpcChain | EmbeddedChain = RpcChain(url, program=program)
     elif not settings.chain_dir.exists():
@@ -51,6 +51,18 @@ async def _chain(settings: Settings) -> AsyncIterator[Chain]:
         yield chain
     finally:
         await chain.close()
+
+
+def _running(settings: Settings) -> str | None:
+    """JSON-RPC of the chain of the server that runs on this home; None where none runs, or a killed one said so."""
+    try:
+        state = json.loads((settings.home / "run" / "server.json").read_text())
+        os.kill(state["pid"], 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    except PermissionError:
+        pass  # it runs as somebody else
+    return str(state["rpc_url"])
 
 
 def text(result: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -63,6 +62,7 @@ class MarketProcesses:
         self._session: aiohttp.ClientSession | None = None
         self.chain: RpcChain
         self.url = ""
+        self._state: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
         try:
@@ -110,20 +110,19 @@ class MarketProcesses:
 
     async def start_server(self) -> dict[str, Any]:
         """Start the server process and wait until it listens; what it says of itself."""
-        self.state_file.unlink(missing_ok=True)
         arguments = ["assay", "serve", "--home", str(self.settings.home), "--port", str(self._port)]
         if self.settings.rpc_url is not None:
             arguments += ["--rpc", self.settings.rpc_url]
         await self.processes.start("server", *arguments, env={"ASSAY_CHAIN_PORT": str(self._chain_port)})
-        await self.processes.until_exists(self.state_file, seconds=START_SECONDS)
-        state: dict[str, Any] = json.loads(self.state_file.read_text())
+        state = await self.processes.until_up("server", self.state_file, seconds=START_SECONDS)
         self.url = state["url"]
+        self._state = state
         self._say(f"server: API at {self.url}, database and settler behind it (logs in {self.processes.logs})")
         return state
 
     async def start_validator(self, index: int) -> None:
         """Start the process of the validator `index`."""
-        state = json.loads(self.state_file.read_text())
+        state = self._state
         key = self.settings.keys_dir / f"validator-{index}.json"
         arguments = ["--key", str(key), "--api", state["url"], "--rpc", state["rpc_url"]]
         if state.get("ws_url"):

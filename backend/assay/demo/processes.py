@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from assay.errors import AssayError
 
 STOP_SECONDS = 10.0
 """How long a process may take to end by itself before it is killed."""
+
+
+def _end_with_parent() -> None:
+    """Asks the kernel for a SIGTERM when the parent is gone, so that a `kill -9` of it leaves nobody on its home."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 class ProcessFailed(AssayError):
@@ -29,6 +36,7 @@ class Processes:
         self.logs = home / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
         self.running: dict[str, asyncio.subprocess.Process] = {}
+        self._from: dict[str, int] = {}  # where in its log each began
 
     async def __aenter__(self) -> Self:
         return self
@@ -45,6 +53,7 @@ class Processes:
         if name in self.running and self.running[name].returncode is None:
             raise ValueError(f"{name} runs already")
         with open(self.logs / f"{name}.log", "ab") as log:
+            self._from[name] = log.tell()
             self.running[name] = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -54,6 +63,7 @@ class Processes:
                 stderr=log,
                 env={**os.environ, **(env or {})},
                 start_new_session=True,  # Ctrl-C reaches us alone, who then end them in order
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
 
     async def stop(self, name: str) -> int:
@@ -84,19 +94,27 @@ class Processes:
                 raise ProcessFailed(f"{name} ended with {process.returncode}; the end of its log:\n{self.tail(name)}")
 
     def tail(self, name: str, *, lines: int = 15) -> str:
-        """The last lines that `name` wrote."""
+        """The last lines that `name` wrote since it was started here."""
         path = self.logs / f"{name}.log"
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+        if not path.exists():
+            return ""
+        written = path.read_bytes()[self._from.get(name, 0) :].decode(errors="replace")
+        return "\n".join(written.splitlines()[-lines:])
 
-    async def until_exists(self, path: Path, *, seconds: float) -> None:
-        """Wait until `path` is there, watching that no process ends meanwhile.
+    async def until_up(self, name: str, path: Path, *, seconds: float) -> dict[str, Any]:
+        """Wait until the process `name` has written its state (JSON with its `pid`) to `path`; that state.
 
-        Raises `ProcessFailed` if one does or the time is over.
+        What another process wrote there, dead or alive, is left alone. Raises `ProcessFailed` if a process ends
+        meanwhile or the time is over.
         """
         deadline = asyncio.get_running_loop().time() + seconds
-        while not path.exists():
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                state: dict[str, Any] = json.loads(path.read_text())
+                if state["pid"] == self.running[name].pid:
+                    return state
             self.check()
             if asyncio.get_running_loop().time() > deadline:
                 tails = "\n".join(f"-- {name}\n{self.tail(name)}" for name in self.running)
-                raise ProcessFailed(f"{path.name} did not appear within {seconds:.0f} s\n{tails}")
+                raise ProcessFailed(f"{name} did not come up within {seconds:.0f} s\n{tails}")
             await asyncio.sleep(0.02)

@@ -282,7 +282,7 @@ async def _until_done(market: MarketProcesses, request: str, pace: crowd.Pace, *
         if time.monotonic() - moved > STALL_SECONDS:
             tails = "\n".join(f"-- {name}\n{market.processes.tail(name)}" for name in market.processes.running)
             raise AssayError(f"nothing has moved for {STALL_SECONDS:.0f} s: {now}\n{tails}")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
 
 
 def show(result: Mapping[str, Any]) -> None:

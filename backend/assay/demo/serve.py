@@ -11,6 +11,7 @@ from assay.chain.keys import ensure_key
 from assay.demo.markets import MarketProcesses
 from assay.demo.run import Options, plan, with_items
 from assay.domain.tally import Role
+from assay.errors import AssayError
 from assay.settings import load
 
 HOME = Path(".assay/market")
@@ -68,10 +69,13 @@ async def _keep(market: MarketProcesses, stop: asyncio.Event) -> None:
                 if process.returncode is not None:
                     _say(f"{name} ended with {process.returncode}; starting it again")
                     await asyncio.sleep(RESTART_SECONDS)
-                    if name == "server":
-                        await market.start_server()
-                    else:
-                        await market.start_validator(int(name.rpartition("-")[2]))
+                    try:
+                        if name == "server":
+                            await market.start_server()
+                        else:
+                            await market.start_validator(int(name.rpartition("-")[2]))
+                    except AssayError as error:
+                        _say(f"{name} did not start: {error}")  # it stands as ended, so it is tried again
 
 
 def _say(text: str) -> None:
