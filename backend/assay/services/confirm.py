@@ -89,6 +89,7 @@ class Confirmer:
         again: bool = False,
     ) -> None:
         async with self._db.transaction() as tx:
+            await tx.execute("commit_without_waiting")
             row = await tx.row("batch_by_number", proposal.request, proposal.batch)
             if row is None or (row["state"] == "settled" and not again):
                 return

@@ -12,7 +12,7 @@ from unnest($1::bytea[], $2::jsonb[], $3::bytea[], $4::int[], $5::timestamptz[])
 where t.id = u.id and t.decided_at is null
 
 -- request_for_settlement
-select address, buyer, mode, state, spec, domain, price, validation_fee, mint_index, overlap, gold from requests where address = $1
+select address, mode, state, domain, gold from requests where address = $1
 
 -- requests_unsettled
 -- Requests with something to settle: an open proposal, or verdicts that stand or are due.
@@ -83,12 +83,14 @@ select * from batches where request = $1 and state = 'settled' and batch >= $2 o
 select b.*, q.domain from batches b join requests q on q.address = b.request where b.state = 'proposed' and q.state in ('open', 'closing')
 
 -- batch_signature
--- The first signature of a validator stands; a refusal gives way to a signature.
+-- The first signature of a validator stands; a refusal gives way to a signature. One that a crash loses is asked for again,
+-- so this commit does not wait for the disk.
 insert into batch_signatures (request, batch, panel_round, validator, signature, refusal, detail)
 values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (request, batch, panel_round, validator) do update
 set signature = excluded.signature, refusal = excluded.refusal, detail = excluded.detail, received_at = clock_timestamp()
 where batch_signatures.signature is null
+returning set_config('synchronous_commit', 'off', true)
 
 -- batch_signatures_of
 select validator, signature, refusal, detail from batch_signatures
@@ -97,6 +99,7 @@ where request = $1 and batch = $2 and panel_round = $3 order by received_at
 -- batch_submitted
 update batches set submitted_at = clock_timestamp(), panel_round = $3, signers = $4
 where request = $1 and batch = $2 and state = 'proposed'
+returning set_config('synchronous_commit', 'off', true)
 
 -- batch_settled
 update batches set state = 'settled', settled_at = clock_timestamp(), panel_round = $3, signature = $4, slot = $5, compute_units = $6,
@@ -167,3 +170,7 @@ select * from batches where request = $1 and batch >= $2 and batch < $3 order by
 
 -- batch_head
 select state, digest from batches where request = $1 and batch = $2
+
+-- commit_without_waiting
+-- For what can be read from the chain again: a crash may lose it, and the next start makes it good.
+set local synchronous_commit = off
