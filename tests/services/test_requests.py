@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from assay.domain import canonical, work
 from assay.domain.messages import task_id, unb58
 from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, MediaError, NotFound, UnsupportedMedia
 from assay.server import Server
+from assay.services.requests import Order
 
 
 def _png(*, exif: bool = False) -> bytes:
@@ -222,6 +224,26 @@ async def test_a_wallet_has_one_role(join) -> None:
         await labeler.enrol("labeler")
     await labeler.enrol("labeler", stake="5.5")
     assert (await labeler.me())["participant"]["stake"] == "105.5"
+
+
+@pytest.mark.parametrize(
+    ("changed", "value"),
+    [("mode", 1), ("records", 2), ("price", 1), ("kind", 1), ("amount", 8_000_000), ("premium_bps", [0, 0, 0, 10_000])],
+)
+async def test_a_buyer_that_posts_other_terms_than_it_drafted_gets_no_work(
+    join, server: Server, changed: str, value: Any
+) -> None:
+    """It signs the posting itself; labelers would work for what no batch can settle or pay."""
+    market, buyer = server.market, await join("buyer")
+    assert buyer.key is not None
+    overlap = 1 if changed == "mode" else 3
+    order = Order(spec=await _spec(buyer, overlap=overlap), price="1", validation_fee="0")
+    draft = await market.requests.draft(bytes(buyer.key.pubkey()), order)
+    altered = replace(draft, arguments={**draft.arguments, changed: value})
+    await market.chain.send([await market.relay.post(altered)], payer=buyer.key)
+    assert not await market.requests.activate(draft.info.address)
+    assert (await market.requests.info(draft.info.address, fresh=True)).state == "draft"
+    assert await market.tasks.listed(draft.info.address) == []
 
 
 async def test_it_goes_on_after_a_restart(home, database_url) -> None:

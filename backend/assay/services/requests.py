@@ -315,7 +315,8 @@ class Requests:
     async def activate(self, address: bytes, *, signature: str | None = None) -> bool:
         """Opens a draft whose posting is on chain; what the indexer calls at RequestPosted. Idempotent.
 
-        False where nothing changed: not on chain, unknown here, open already, or posted with another specification.
+        False where nothing changed: not on chain, unknown here, open already, or posted with another specification or
+        on terms under which work on it could not be settled or paid: the buyer signs what it likes.
         """
         account = await self.account(address)
         if account is None:
@@ -330,6 +331,9 @@ class Requests:
             log.warning("a request was posted with another specification", request=messages.b58(address))
             return False
         spec = await self.spec(address)
+        if wrong := _other_terms(spec, row, account):
+            log.warning("a request was posted on other terms", request=messages.b58(address), term=wrong)
+            return False
         domain = bytes(account.domain)
         async with self._db.transaction() as tx:
             locked = await tx.row("request_lock", address)
@@ -390,3 +394,21 @@ class Requests:
         if info.state == "closed":
             raise Conflict("the request is closed already")
         return info
+
+
+def _other_terms(spec: Spec, draft: Any, account: Any) -> str | None:
+    """Which term of the Request account is not the draft's, or cannot pay for all records; None: all is well."""
+    for name in ("mode", "kind", "min_tier", "mint_index", "overlap", "records", "price", "validation_fee"):
+        if getattr(account, name) != draft[name]:
+            return name
+    needed = money.quote(
+        records=account.records,
+        answers=spec.max_answers if spec.mode == "agreement" else None,
+        overlap=account.overlap,
+        price=account.price,
+        validation_fee=account.validation_fee,
+        mode=spec.mode,
+        fee_bps=account.terms.params.fee_bps,
+        premium_bps=account.terms.premium_bps,
+    )
+    return None if account.locked >= needed.total else "locked"
