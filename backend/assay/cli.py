@@ -127,11 +127,17 @@ def bench(context: typer.Context, name: Annotated[str, typer.Argument(help="A mo
 
 
 def main() -> Any:
-    """Entry point. An `AssayError` ends the command with its message and exit code 1; Ctrl-C with 130."""
+    """Entry point. An `AssayError`, or a file that cannot be used, ends the command with its message and exit code 1;
+    Ctrl-C with 130."""
     try:
-        app()
+        app(prog_name="assay")
     except AssayError as error:
         print(f"assay: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"assay: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
