@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from assay.client import Client, Lease
 from assay.demo.digits import Reader
 
-CHUNK = 4
+CHUNK = 2
 """Tasks that a labeler takes at once."""
 BACKLOG = 48
 """Judged answers that await their payment before the crowd takes a breath. Classifiers and files answer thousands of
 times faster than people: without it the latency shown would be the length of a queue that they made themselves."""
+READING = 0.15
+"""Seconds that a labeler looks at an image. People take seconds; without any the crowd would be its own queue."""
 PAUSE = 0.05
 """How long one waits that found nothing to do, seconds."""
 
@@ -49,12 +51,13 @@ async def read_images(client: Client, read: Reader, *, request: str, done: Done,
             continue
         images = await asyncio.gather(*(client.content(lease.item) for lease in leases))
         values = await asyncio.to_thread(_read_all, read, images)
+        await asyncio.sleep(READING * len(leases))
         taken += await submit(client, [(lease, {"value": value}) for lease, value in zip(leases, values, strict=True)])
     return taken
 
 
 async def give_answers(
-    client: Client, answers: Mapping[bytes, str], *, request: str, gate: asyncio.Semaphore, pace: Pace, chunk: int = 25
+    client: Client, answers: Mapping[bytes, str], *, request: str, gate: asyncio.Semaphore, pace: Pace, chunk: int = 10
 ) -> int:
     """Give the known answers (label by task id) of one worker to a request of open assignment; how many were taken."""
     taken = 0
