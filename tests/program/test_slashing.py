@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 
 import invariants
 import pytest
 from cases import market, panel, strikes
 from flows import Flows, accounts_of
+from solders.account import Account
 from world import UNIT, Actor, Posted
 
-from assay.domain.strikes import least_strikes
+from assay.domain.strikes import is_outlier, least_strikes
 
 RHO = 50 * UNIT  # 10 % of a validator's minimum of 500
 
@@ -36,6 +38,30 @@ def test_chance_is_not_slashed() -> None:
     world, posted, victim = convicted(bad=least)
     assert strikes(world, posted, victim, bad=0, good=30 - least).ok
     assert world.slash_outlier(victim).ok
+
+
+@pytest.mark.parametrize("error_rate", range(8))
+def test_the_program_and_python_draw_the_same_line(error_rate: int) -> None:
+    """At every honest error rate, on both sides of the line, with counters written straight into the account."""
+    world = market(validators=1, params={"error_rate": error_rate})
+    victim = world.actors["validator-0"]
+    person = world.person(victim)
+    account = world.svm.get_account(victim.participant)
+    assert account is not None
+    for judgements in (20, 21, 37, 100, 1_000, 4_000_000_000):
+        low, high = 0, judgements  # bisection: `least_strikes` walks
+        while low < high:
+            middle = (low + high) // 2
+            if is_outlier(middle, judgements, error_rate=error_rate):
+                high = middle
+            else:
+                low = middle + 1
+        for strikes_now, guilty in ((low - 1, False), (low, True)):
+            changed = dataclasses.replace(person, judgements=judgements, strikes=strikes_now)
+            data = world.codec.encode_account("Participant", changed)
+            world.svm.set_account(victim.participant, Account(account.lamports, data, account.owner))
+            outcome = world.slash_outlier(victim)
+            assert outcome.ok == guilty, (judgements, strikes_now, outcome.error)
 
 
 def test_fewer_than_twenty_judgements_convict_nobody() -> None:

@@ -1,5 +1,6 @@
 //! Integer arithmetic within what the BPF back end can do (no 64 × 64 multiplication that overflows, no u128), and the
-//! formulas that Python repeats bit by bit in `assay.domain`.
+//! formulas that Python repeats bit by bit in `assay.domain`. Widen u32 operands before arithmetic, not its result: sBPF v3
+//! sign-extends 32-bit results from 2^31 on, and the compiler does not know it.
 
 use anchor_lang::prelude::*;
 

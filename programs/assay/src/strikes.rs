@@ -26,9 +26,10 @@ pub fn is_outlier(strikes: u32, judgements: u32, error_rate: u8) -> bool {
     if judgements < MIN_JUDGEMENTS || strikes > judgements || error_rate as usize >= ERROR_RATES {
         return false;
     }
-    let right = judgements - strikes;
-    // Both products stay below 2^54, since the factors are below 2^32 and 2^22.
-    LINES[error_rate as usize]
-        .iter()
-        .any(|&(gain, cost)| strikes as u64 * gain as u64 >= right as u64 * cost as u64 + THRESHOLD)
+    // k·a ≥ (n − k)·b + c, without the difference: sBPF v3 sign-extends the results of 32-bit arithmetic, which the compiler
+    // takes to be zero-extended, and it narrows a 64-bit difference of two u32 to 32 bits. Both products stay below 2^55.
+    let (strikes, judgements) = (strikes as u64, judgements as u64);
+    LINES[error_rate as usize].iter().any(|&(gain, cost)| {
+        strikes.wrapping_mul(gain as u64 + cost as u64) >= judgements.wrapping_mul(cost as u64) + THRESHOLD
+    })
 }
