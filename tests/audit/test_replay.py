@@ -75,6 +75,26 @@ async def test_an_honest_agreement_fits(method: str) -> None:
     assert report.paid_validators == {0: 4 * FEE}
 
 
+async def test_a_record_by_review_is_paid_once() -> None:
+    """Two labelers' answers to one task, both accepted by the panel, would fill two of the buyer's records."""
+    for together in (False, True):
+        world = World()
+        request = world.post()
+        world.draw(request)
+        first = Task(0, (world.answer(request, 0, "labeler 0", "cat", [1, 1, 1]),))
+        second = Task(0, (world.answer(request, 0, "labeler 1", "cat", [1, 1, 1]),))
+        if together:
+            world.settle(request, [Task(0, first.answers + second.answers)])
+        else:
+            world.settle(request, [first])
+            assert await finding(world) is None
+            world.settle(request, [second])
+        found = await finding(world)
+        assert found is not None
+        assert found.check == "verdicts"
+        assert "task 0 has more than one record" in found.detail
+
+
 async def test_a_task_settled_by_two_batches() -> None:
     world = World()
     request = world.post(mode="agreement")

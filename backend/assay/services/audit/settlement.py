@@ -10,7 +10,6 @@ from assay.domain import batch as batches
 from assay.domain import merkle, messages, money, reputation, tally
 from assay.domain.batch import Batch
 from assay.domain.messages import b58
-from assay.domain.methods import MAJORITY
 from assay.domain.spec import Spec
 from assay.domain.tally import Payments, Role
 from assay.domain.votelog import Line
@@ -105,12 +104,16 @@ def _assemble(books: Books, spec: Spec, line: Line, scope: Scope, participant: C
     domain = bytes(books.posted.domain)
     try:
         made = batches.assemble(
-            spec, domain=domain, tasks=line.tasks, participant=participant, history=books.history.values()
+            spec, domain=domain, tasks=line.tasks, participant=participant, history=books.history
         )
     except AssayError as error:
         raise scope.fail("verdicts", str(error)) from error
     for task in line.tasks:
         _check_parts(books, spec, task, scope)
+    indices = [record.index for record in made.records]
+    for index in indices:
+        if indices.count(index) + books.recorded.get(index, 0) > 1:
+            raise scope.fail("verdicts", f"task {index} has more than one record")
     return made
 
 
@@ -223,11 +226,11 @@ def _enter(books: Books, spec: Spec, made: Batch, line: Line, paid: Payments, co
             books.verdicts[entry.answer] = (entry.labeler, line.batch)
     for record in made.records:
         books.recorded[record.index] = books.recorded.get(record.index, 0) + 1
+    if books.history is not None:
+        books.history.add(line.tasks)
     if spec.mode == "agreement":
         for task in line.tasks:
             books.parts[task.index] = frozenset(answer.labeler + answer.content_hash for answer in task.answers)
-            if spec.method != MAJORITY:
-                books.history[task.index] = task
 
 
 __all__ = ["Counter", "Counters", "Mismatch", "check"]
