@@ -15,6 +15,7 @@ from typing import Any
 from solders.keypair import Keypair
 
 from assay.domain import batch, merkle, messages, panel, reputation, spec, tally, votelog, work
+from assay.domain.history import History
 from assay.domain.tally import Role
 from assay.domain.work import Answer, Task, Vote
 
@@ -44,12 +45,12 @@ class Request:
     address: bytes
     domain: bytes
     data: SimpleNamespace
+    history: History
     panel: list[Keypair] = field(default_factory=list)
     panel_round: int = 0
     batch: int = 0
     head: bytes = merkle.ZERO
     peaks: merkle.Mountains = field(default_factory=merkle.Mountains)
-    history: list[Task] = field(default_factory=list)
     log: list[bytes] = field(default_factory=list)
     account: SimpleNamespace = field(default_factory=SimpleNamespace)
 
@@ -133,7 +134,7 @@ class World:
             deadline=10**9, locked=10**9, at=0,
         )  # fmt: skip
         self.emit("RequestPosted", **vars(data))
-        made = Request(name, asked, address, domain, data)
+        made = Request(name, asked, address, domain, data, History(asked))
         made.log.append(votelog.encode_header(votelog.Header(PROGRAM, address, data.buyer, domain, asked)))
         made.account = SimpleNamespace(
             spec_hash=asked.hash, domain=domain, next_batch=0, log_head=merkle.ZERO, panel_round=0, locked=data.locked,
@@ -230,7 +231,7 @@ class World:
         )  # fmt: skip
         request.log.append(votelog.encode_batch(line))
         request.batch += 1
-        request.history += tasks
+        request.history.add(tasks)
 
     def pay(self, request: Request, made: batch.Batch, signatures: tuple[tuple[bytes, bytes], ...]) -> tally.Payments:
         premiums = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 from assay.domain import batch as batches
 from assay.domain import messages, tally, votelog
+from assay.domain.history import History
 from assay.domain.spec import Spec
 from assay.domain.work import Task
 from assay.errors import AssayError, FieldError
@@ -92,11 +93,11 @@ def proposal(
     signer: bytes,
     state: State,
     participant: Callable[[bytes], bytes],
-    history: Sequence[Task] = (),
+    history: History | None = None,
 ) -> Signable:
     """Recomputes a proposal from its evidence. Raises `Refused` naming the first thing that is not right.
 
-    `history`: the tasks of all earlier batches, for the consensus methods that learn from them.
+    `history`: all earlier batches, for a specification that learns from them.
     """
     try:
         return _proposal(message, request, spec, signer, state, participant, history)
@@ -117,7 +118,7 @@ def _proposal(
     signer: bytes,
     state: State,
     participant: Callable[[bytes], bytes],
-    history: Sequence[Task],
+    history: History | None,
 ) -> Signable:
     number, panel_round = message["batch"], message["panel_round"]
     _refuse(request.state == 2, "request_closed", "the request is closed")

@@ -1,4 +1,4 @@
-"""Earlier batches of a request, for consensus methods that learn from them.
+"""Earlier batches of a request, for specifications that learn from them.
 
 What this worker signed it knows; what it missed it reads from the published log, and believes a line only if it
 recomputes to the line's digest and a quorum of a panel that the chain showed has signed that.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from assay.domain import batch as batches
 from assay.domain import messages, votelog
+from assay.domain.history import History
 from assay.domain.spec import Spec
 from assay.domain.work import Task
 from assay.errors import AssayError
@@ -22,28 +23,28 @@ LOOKS, PAUSE = 30, 0.1
 """The log is written a moment after its batch has landed: how often, and how many seconds apart, it is looked at."""
 
 
-class History:
-    """The tasks of one request's batches so far."""
+class Past:
+    """One request's batches so far."""
 
     def __init__(self, request: OnChain, spec: Spec, participant: Callable[[bytes], bytes]) -> None:
         self._request = request
         self._spec = spec
         self._participant = participant
         self._next = 0
-        self._tasks: dict[int, Task] = {}
+        self._history = History(spec)
         self._signed: dict[int, tuple[Task, ...]] = {}
 
     def signed(self, batch: int, tasks: Sequence[Task]) -> None:
         """This worker is about to sign `tasks` as `batch`."""
         self._signed[batch] = tuple(tasks)
 
-    async def before(self, batch: int, *, link: Link, state: State) -> tuple[Task, ...]:
-        """The tasks of all batches before `batch`. Raises `Refused` (``history_missing``, ``history_wrong``)."""
+    async def before(self, batch: int, *, link: Link, state: State) -> History:
+        """All batches before `batch`. Raises `Refused` (``history_missing``, ``history_wrong``)."""
         for _ in range(LOOKS):
             while self._next < batch and self._next in self._signed:
                 self._take(self._signed.pop(self._next))
             if self._next >= batch:
-                return tuple(self._tasks.values())
+                return self._history
             lines = await link.log(messages.b58(self._request.address), after=self._next + 1)
             for line in lines.splitlines(keepends=True):
                 if self._next < batch:
@@ -53,7 +54,7 @@ class History:
         raise Refused("history_missing", f"the published log does not reach batch {batch - 1}")
 
     def _take(self, tasks: Sequence[Task]) -> None:
-        self._tasks.update((task.index, task) for task in tasks)
+        self._history.add(tasks)
         self._next += 1
 
     def _checked(self, line: votelog.Line, state: State) -> tuple[Task, ...]:
@@ -71,7 +72,7 @@ class History:
                 domain=request.domain,
                 tasks=line.tasks,
                 participant=self._participant,
-                history=self._tasks.values(),
+                history=self._history,
             )
             digest = made.digest(self._participant)
             message = messages.batch(

@@ -18,13 +18,12 @@ from solders.pubkey import Pubkey
 from assay.chain.base import Chain
 from assay.domain import canonical, messages
 from assay.domain import spec as specs
-from assay.domain.methods import MAJORITY
+from assay.domain.history import History
 from assay.domain.spec import Spec
-from assay.domain.work import Task
 from assay.errors import AssayError
 from assay_validator import checks
 from assay_validator.checks import OnChain
-from assay_validator.history import History
+from assay_validator.history import Past
 from assay_validator.judge import Judge, Work
 from assay_validator.link import Link, Rejected
 from assay_validator.metrics import Metrics
@@ -55,7 +54,7 @@ class Worker:
         self._specs: dict[bytes, Spec] = {}
         self._requests: dict[bytes, OnChain] = {}
         self._addresses: dict[bytes, bytes] = {}
-        self._histories: dict[bytes, History] = {}
+        self._past: dict[bytes, Past] = {}
         self._busy: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._judging = asyncio.Semaphore(JUDGEMENTS)
 
@@ -259,15 +258,15 @@ class Worker:
         self._state.mark_revealed(request.domain, answer, round=round)
         log.debug("revealed", answer=answer.hex(), round=round)
 
-    async def _history(self, request: OnChain, spec: Spec, batch: int) -> tuple[Task, ...]:
-        """The tasks of all earlier batches, where the request's consensus method learns from them."""
-        if spec.method == MAJORITY or spec.mode != "agreement":
-            return ()
+    async def _history(self, request: OnChain, spec: Spec, batch: int) -> History | None:
+        """All earlier batches, where the request's specification learns from them."""
+        if not spec.learns:
+            return None
         if batch != request.next_batch:
             raise Refused("wrong_batch", f"the chain's next batch is {request.next_batch}, not {batch}")
-        known = self._histories.get(request.domain)
+        known = self._past.get(request.domain)
         if known is None:
-            known = self._histories[request.domain] = History(request, spec, self._participant)
+            known = self._past[request.domain] = Past(request, spec, self._participant)
         return await known.before(batch, link=self._link, state=self._state)
 
     # -- settlement ---------------------------------------------------------------------------------------------------
@@ -302,8 +301,8 @@ class Worker:
                 reply = {"type": "refuse", **where, "reason": refused.code, "detail": refused.detail[:2000]}
                 await self._link.send(reply)
             raise
-        if request.domain in self._histories:
-            self._histories[request.domain].signed(message["batch"], found.tasks)
+        if request.domain in self._past:
+            self._past[request.domain].signed(message["batch"], found.tasks)
         signature = messages.sign(self.key, found.message)
         await self._link.send({"type": "sign", **where, "digest": found.digest.hex(), "signature": signature.hex()})
         self._metrics.signed()

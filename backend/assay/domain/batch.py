@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from assay.domain import entries, merkle, messages, tally, verdict
 from assay.domain.canonical import Json, digest
 from assay.domain.entries import AnswerEntry, RecordEntry
+from assay.domain.history import History, gold_verdict
 from assay.domain.similarity import agrees
 from assay.domain.spec import Spec
 from assay.domain.tally import Book, Role, Tally
@@ -80,9 +81,9 @@ def assemble(
     domain: bytes,
     tasks: Sequence[Task],
     participant: Callable[[bytes], bytes],
-    history: Iterable[Task] = (),
+    history: History | None = None,
 ) -> Batch:
-    """Judges `tasks` and puts the batch together; `history` as in `verdict.consensus`.
+    """Judges `tasks` and puts the batch together; `history`: the earlier batches, needed where `spec.learns`.
 
     `participant` gives the address of a wallet's Participant account, by which tallies are ordered.
 
@@ -91,7 +92,7 @@ def assemble(
     ids = task_ids(spec, domain=domain, tasks=tasks)
     book = Book()
     judge = _agreement if spec.mode == "agreement" else _review
-    answers, records, votes = judge(spec, domain, tasks, ids, book, history)
+    answers, records, votes = judge(spec, domain, tasks, ids, book, history or History(spec))
     if len(answers) > MAX_ANSWERS:
         raise FieldError("answers", f"are {len(answers)}", hint=f"at most {MAX_ANSWERS} a batch")
     if not answers:
@@ -111,7 +112,7 @@ def assemble(
 
 
 def _agreement(
-    spec: Spec, domain: bytes, tasks: Sequence[Task], ids: dict[int, bytes], book: Book, history: Iterable[Task]
+    spec: Spec, domain: bytes, tasks: Sequence[Task], ids: dict[int, bytes], book: Book, history: History
 ) -> tuple[list[AnswerEntry], list[Record], int]:
     labels = verdict.consensus(spec, tasks, history=history)
     answers, records = [], []
@@ -132,17 +133,19 @@ def _agreement(
 
 
 def _review(
-    spec: Spec, domain: bytes, tasks: Sequence[Task], ids: dict[int, bytes], book: Book, history: Iterable[Task]
+    spec: Spec, domain: bytes, tasks: Sequence[Task], ids: dict[int, bytes], book: Book, history: History
 ) -> tuple[list[AnswerEntry], list[Record], int]:
     answers, records, votes = [], [], 0
+    register = history.register if spec.pay == "information" else None
     for task in tasks:
         task_id, is_gold = ids[task.index], task.gold is not None
         for answer in task.answers:
             answer_id = answer.id(domain=domain, task=task_id)
             value = verdict.value_of(answer.content)
-            known = agrees(spec.kind, spec.schema, value, verdict.value_of(task.gold.label)) if task.gold else None
+            known = gold_verdict(spec, answer.content, task.gold)
+            weights = None if register is None else register.weights(vote.voter for vote in answer.votes)
             with field(f"answers[{answer_id.hex()}]"):
-                found = verdict.review(answer.votes, gold=known)
+                found = verdict.review(answer.votes, gold=None if known is None else bool(known), weights=weights)
             evidence = entries.review_evidence((vote.voter, vote.vote, vote.salt) for vote in answer.votes)
             book.add(answer.labeler, role=Role.LABELER, good=bool(found.verdict), gold=is_gold)
             for voter, right in found.agreed.items():

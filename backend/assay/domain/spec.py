@@ -18,6 +18,7 @@ MAX_OVERLAP = 64
 ITEM_TYPES = ("image/png", "image/jpeg", "image/webp", "text/plain; charset=utf-8", "application/json")
 
 Mode = Literal["agreement", "review"]
+Pay = Literal["equal", "information"]
 MODES: Mapping[str, int] = {"agreement": 0, "review": 1}
 
 
@@ -46,6 +47,7 @@ class Spec:
     gold_root: bytes | None
     gold_count: int
     lease_seconds: int
+    pay: Pay
     document: Mapping[str, Json]
 
     @cached_property
@@ -62,6 +64,14 @@ class Spec:
     def mode_number(self) -> int:
         """The mode on chain."""
         return MODES[self.mode]
+
+    @property
+    def learns(self) -> bool:
+        """Whether a batch depends on the request's earlier ones: labels by a statistical method, fees by information.
+
+        Whoever makes or checks a batch of such a request needs its `history.History`.
+        """
+        return self.method != methods.MAJORITY if self.mode == "agreement" else self.pay == "information"
 
     @cached_property
     def max_overlap(self) -> int:
@@ -99,13 +109,23 @@ def _method(value: object, *, kind: str, mode: object) -> str:
     return str(name)
 
 
+def _pay(value: object, *, mode: object) -> Pay:
+    """How the validation fee is shared."""
+    pay = schema.fields(value, "validation", needed=["pay"])["pay"]
+    if pay not in ("equal", "information"):
+        raise FieldError("validation.pay", f"is unknown: {pay!r}", hint="equal or information")
+    if pay == "information" and mode != "review":
+        raise FieldError("validation.pay", "cannot be information in agreement", hint="equal, or the mode review")
+    return cast(Pay, pay)
+
+
 def parse(value: object) -> Spec:
     """Checks a specification and fills its defaults in. Raises `FieldError` naming the first field that is wrong."""
     given = schema.fields(
         value,
         "",
         needed=["title", "instructions", "kind", "schema", "mode", "items"],
-        optional=["version", "overlap", "assignment", "consensus", "gold", "limits"],
+        optional=["version", "overlap", "assignment", "consensus", "gold", "limits", "validation"],
     )
     if given.get("version", VERSION) != VERSION or isinstance(given.get("version"), bool):
         raise FieldError("version", f"is {given['version']!r}", hint=f"{VERSION}")
@@ -139,6 +159,7 @@ def parse(value: object) -> Spec:
         gold_count = schema.whole(gold["count"], "gold.count", low=1, high=len(items))
     limits = schema.fields(given.get("limits", {}), "limits", needed=[], optional=["lease_seconds"])
     lease = schema.whole(limits.get("lease_seconds", 600), "limits.lease_seconds", low=5, high=7 * 24 * 3600)
+    pay = _pay(given.get("validation", {"pay": "equal"}), mode=mode)
     document: dict[str, Json] = {
         "version": VERSION,
         "title": title,
@@ -153,6 +174,8 @@ def parse(value: object) -> Spec:
         "gold": gold,
         "limits": {"lease_seconds": lease},
     }
+    if pay != "equal":  # left out where it is equal, so that such a specification keeps the hash it always had
+        document["validation"] = {"pay": pay}
     return Spec(
         title=title,
         instructions=instructions,
@@ -166,6 +189,7 @@ def parse(value: object) -> Spec:
         gold_root=gold_root,
         gold_count=gold_count,
         lease_seconds=lease,
+        pay=pay,
         document=document,
     )
 

@@ -20,7 +20,7 @@ from assay.db.pool import Session
 from assay.domain import batch as batches
 from assay.domain import messages, money, votelog
 from assay.domain.batch import Batch
-from assay.domain.methods import MAJORITY
+from assay.domain.history import History
 from assay.domain.spec import Spec
 from assay.domain.tally import Role, Tally
 from assay.domain.work import Answer, Gold, Task, Vote
@@ -120,7 +120,7 @@ class Proposals:
     def __init__(self, market: Market) -> None:
         self._db = market.db
         self._requests = market.requests
-        self._history: dict[bytes, tuple[int, dict[int, Task]]] = {}
+        self._history: dict[bytes, tuple[int, History]] = {}
 
     async def due(self, request: bytes, *, mode: int, closing: bool) -> Due:
         """What waits to be settled in `request`."""
@@ -147,7 +147,7 @@ class Proposals:
         Raises nothing when another settler was first: then its proposal is what is open.
         """
         spec = await self._requests.spec(request)
-        history = await self._earlier(request, batch) if spec.method != MAJORITY else ()
+        history = await self._earlier(request, spec, batch) if spec.learns else None
         try:
             async with self._db.transaction() as tx:
                 row = await tx.row("request_for_settlement", request)
@@ -165,15 +165,15 @@ class Proposals:
         except asyncpg.UniqueViolationError:
             return await self.open(request)
 
-    async def _earlier(self, request: bytes, batch: int) -> tuple[Task, ...]:
-        """The tasks of all earlier batches: what methods beyond majority learn the labelers from."""
-        upto, tasks = self._history.get(request, (0, {}))
+    async def _earlier(self, request: bytes, spec: Spec, batch: int) -> History:
+        """All earlier batches, for a specification that learns from them."""
+        upto, history = self._history.get(request, (0, History(spec)))
         if upto > batch:
-            upto, tasks = 0, {}
+            upto, history = 0, History(spec)
         for row in await self._db.fetch("batches_between", request, upto, batch):
-            tasks.update((task.index, task) for task in Proposal.of_row(row).tasks())
-        self._history[request] = (batch, tasks)
-        return tuple(tasks.values())
+            history.add(Proposal.of_row(row).tasks())
+        self._history[request] = (batch, history)
+        return history
 
     @staticmethod
     def _fit(
@@ -182,7 +182,7 @@ class Proposals:
         evidence: Evidence,
         budget: Callable[[Batch], bool],
         participant: Address,
-        history: Sequence[Task],
+        history: History | None,
     ) -> tuple[list[Task], Batch] | None:
         """The most of the evidence that the escrow can pay: all of it, or halves until it fits."""
         tasks = evidence.tasks

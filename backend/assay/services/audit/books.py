@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.domain import merkle, votelog
+from assay.domain.history import History
 from assay.domain.messages import b58
 from assay.domain.votelog import Header, Line
-from assay.domain.work import Task
 from assay.errors import FieldError
 from assay.services.audit.report import Scope
 
@@ -43,7 +43,7 @@ class Books:
     verdicts: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)  # rejected: answer id → labeler, batch
     recorded: dict[int, int] = field(default_factory=dict)  # task index → records
     parts: dict[int, frozenset[bytes]] = field(default_factory=dict)  # task index → content its verdict rests on
-    history: dict[int, Task] = field(default_factory=dict)
+    history: History | None = None  # from the header on, where its specification learns
     closed: bool = False
 
     @property
@@ -76,6 +76,7 @@ class Books:
         scope.equal("specification", header.spec.kind_number, self.posted.kind, "kind")
         scope.equal("specification", header.spec.max_overlap <= self.posted.overlap, True, "overlap within the chain's")
         self.header = header
+        self.history = History(header.spec) if header.spec.learns else None
         return header
 
     def next_line(self) -> Line | None:

@@ -103,9 +103,7 @@ def _check_evidence(books: Books, spec: Spec, line: Line, scope: Scope, roles: V
 def _assemble(books: Books, spec: Spec, line: Line, scope: Scope, participant: Callable[[bytes], bytes]) -> Batch:
     domain = bytes(books.posted.domain)
     try:
-        made = batches.assemble(
-            spec, domain=domain, tasks=line.tasks, participant=participant, history=books.history
-        )
+        made = batches.assemble(spec, domain=domain, tasks=line.tasks, participant=participant, history=books.history)
     except AssayError as error:
         raise scope.fail("verdicts", str(error)) from error
     for task in line.tasks:
