@@ -49,6 +49,18 @@ def test_never_two_digests_for_one_batch_and_round(tmp_path: Path) -> None:
     again.close()
 
 
+def test_no_answer_or_record_twice_in_one_batch(tmp_path: Path) -> None:
+    state = State(tmp_path / "state.sqlite")
+    for answers, records in (((3, 3), (7,)), ((3, 4), (7, 7))):
+        with pytest.raises(Refused) as refused:
+            state.keep_signature(
+                DOMAIN, batch=0, round=1, digest=key(9), answers=map(key, answers), records=map(key, records)
+            )
+        assert refused.value.code == "settled_twice"
+    sign(state)  # nothing of it was kept
+    state.close()
+
+
 def test_no_answer_in_two_batches(tmp_path: Path) -> None:
     state = State(tmp_path / "state.sqlite")
     sign(state)

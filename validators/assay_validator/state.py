@@ -140,7 +140,7 @@ class State:
         """Record that `digest` is about to be signed; returns only once that is on disk.
 
         Raises `Refused` (``equivocation``) when another digest was signed under this number and round,
-        (``settled_before``) when an answer or record stands in another batch.
+        (``settled_before``) when an answer or record stands in another batch, (``settled_twice``) or twice in this.
         """
         with self._transaction():
             before = self.signed(domain, batch=batch, round=round)
@@ -153,6 +153,8 @@ class State:
     def _keep_once(self, table: str, keys: Iterable[bytes], *, domain: bytes, batch: int) -> None:
         column = {"settled": "answer", "records": "task"}[table]
         rows = [(key, domain, batch) for key in keys]
+        if len({key for key, _, _ in rows}) != len(rows):
+            raise Refused("settled_twice", f"batch {batch} holds the same {column} more than once")
         self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)
         for key, _, _ in rows:
             found = self._db.execute(f"SELECT domain, batch FROM {table} WHERE {column} = ?", (key,)).fetchone()
