@@ -97,7 +97,7 @@ def test_bad_options_are_named(arguments: list[str], says: str, tmp_path: Path) 
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     command = [sys.executable, "-m", "assay", "demo", "--home", str(tmp_path / "file" / "home")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1
     assert f"assay: {tmp_path / 'file'}" in done.stderr
     assert "Traceback" not in done.stderr
