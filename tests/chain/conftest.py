@@ -58,9 +58,9 @@ def write_key(home: Path) -> None:
     (home / "keys" / "operator.json").write_text(json.dumps(list(bytes(OPERATOR))))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def validator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a real validator's JSON-RPC, with the program deployed; one a session."""
+    """Address of a real validator's JSON-RPC, with the program deployed; it ends with these tests."""
     program = [str(load_program().id), str(ROOT / "programs" / "assay.so"), str(OPERATOR.pubkey())]
     arguments = ["--ticks-per-slot", "8", "--upgradeable-program", *program]
     with solana_validator(tmp_path_factory.mktemp("ledger"), arguments) as url:

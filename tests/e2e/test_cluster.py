@@ -16,14 +16,14 @@ from assay.chain.program import ROOT, load_program
 pytest.importorskip("sklearn", reason="the demo needs scikit-learn")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A validator without the program."""
     with solana_validator(tmp_path_factory.mktemp("bare"), []) as url:
         yield url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A validator with the program, as `docs/deploy.md` starts it."""
     program = ["--bpf-program", str(load_program().id), str(ROOT / "programs" / "assay.so")]
