@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from audited_market import FEE, PRICE, Request, World, gold, participant, wallet
+from audited_market import CID, FEE, PRICE, Request, World, gold, participant, wallet
 
 from assay.domain import canonical, messages
+from assay.domain.history import History
 from assay.domain.tally import Role
 from assay.domain.work import Task
 from assay.services.audit import Finding, replay
@@ -289,3 +290,38 @@ async def test_slashes_change_the_validator_set() -> None:
     request = world.post()
     world.draw(request)
     assert await finding(world) is None
+
+
+def by_information(*, forget: bool = False) -> World:
+    """Three batches paid by information, of a panel of which one always accepts; `forget`: the last one as if new."""
+    world = World()
+    root, opened = gold({index: "cat" for index in range(0, 48, 8)})
+    request = world.post(
+        items=[{"cid": CID, "media_type": "image/png"}] * 48,
+        gold={"root": root.hex(), "count": 6},
+        validation={"pay": "information"},
+    )
+    world.draw(request)
+    for start in range(0, 48, 16):
+        if forget and start == 32:
+            request.history = History(request.spec)
+        tasks = []
+        for index in range(start, start + 16):
+            right = index % 3 != 1
+            answer = world.answer(request, index, "labeler 0", "cat" if right else "dog", [int(right), int(right), 1])
+            tasks.append(Task(index, (answer,), opened.get(index)))
+        world.settle(request, tasks)
+    return world
+
+
+async def test_pay_by_information_fits() -> None:
+    world = by_information()
+    report = await replay(world, world)
+    assert report.finding is None
+    assert report.paid_validators == {0: 48 * FEE}
+
+
+async def test_equal_pay_where_the_record_says_otherwise_is_found() -> None:
+    found = await finding(by_information(forget=True))
+    assert found is not None
+    assert (found.check, found.batch) == ("tally", 2), str(found)
