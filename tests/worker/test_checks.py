@@ -133,7 +133,8 @@ def flip(text: str) -> str:
 
 
 def other_label(message: dict[str, Any]) -> None:
-    message["tasks"][0]["answers"][0]["content"] = {"value": "dog"}
+    answer = message["tasks"][0]["answers"][0]  # the first by wallet, whichever label that one gave
+    answer["content"] = {"value": "cat" if answer["content"]["value"] == "dog" else "dog"}
 
 
 def stranger_signs(message: dict[str, Any]) -> None:
