@@ -43,7 +43,6 @@ PAUSE = 0.2
 LARGE = 512 * 1024  # bytes of a body that is sent piece by piece
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-_BY_CODE = {kind.code: kind for kind in reversed(tree())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,8 @@ def _lease(view: Mapping[str, Any]) -> Lease:
 def problem_error(status: int, problem: Mapping[str, Any]) -> AssayError:
     """The error that a problem details object stands for."""
     code = str(problem.get("code", ""))
-    kind = _BY_CODE.get(code) or (ProgramError if code.startswith("program_") else AssayError)
+    known = next((kind for kind in tree() if kind.code == code), None)
+    kind = known or (ProgramError if code.startswith("program_") else AssayError)
     error = kind.__new__(kind)
     AssayError.__init__(
         error,

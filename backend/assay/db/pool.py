@@ -195,8 +195,9 @@ class Database:
         if self._listener is None:
             await self._connect_listener()
             self._relisten = asyncio.create_task(self._keep_listening(), name="db-listener")
-        else:
-            await self._listener.add_listener(channel, self._on_notify)
+        elif not self._listener.is_closed():  # one that is lost listens to all channels when it is back
+            with contextlib.suppress(*LOST):
+                await self._listener.add_listener(channel, self._on_notify)
 
     def _on_notify(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         for callback in self._callbacks.get(channel, ()):

@@ -142,22 +142,31 @@ class Engine:
             await asyncio.sleep(TAKE_LEAD)
             if self.running and self._lock is not None and not self._lock.is_closed():
                 continue
-            if self.running:
-                log.warning("lead lost")
-                self.running = False
-                mine = asyncio.current_task()
-                others = [task for task in self._tasks if task is not mine]
-                for task in others:
-                    task.cancel()
-                await asyncio.gather(*others, return_exceptions=True)
-                self._tasks = [task for task in self._tasks if task is mine]
-                await self.parts.settlement.close()
-                self.hub.close()
-            if await self._try_lead():
-                try:
+            try:
+                if self.running:
+                    log.warning("lead lost")
+                    await self._give_up()
+                if await self._try_lead():
                     await self._lead()
-                except AssayError as error:
-                    log.warning("lead not taken", error=str(error))
+            except Exception as error:
+                # Whatever it was: without a leader nobody is paid, so the next try must come.
+                log.warning("lead not taken", error=f"{type(error).__name__}: {error}")
+                await self._give_up()
+
+    async def _give_up(self) -> None:
+        """Ends the loops and lets the lead go, for another or for the next try."""
+        self.running = False
+        mine = asyncio.current_task()
+        others = [task for task in self._tasks if task is not mine]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self._tasks = [task for task in self._tasks if task is mine]
+        await self.parts.settlement.close()
+        self.hub.close()
+        if self._lock is not None:
+            self._lock.terminate()
+            self._lock = None
 
     # -- loops --------------------------------------------------------------------------------------------------------
 

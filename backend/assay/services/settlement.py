@@ -89,12 +89,10 @@ class Settler:
         if view.closed:
             await self._market.requests.sync(self.request)
             return False
-        proposal = await self._owner.proposals.open(self.request)
-        if proposal is None:
-            proposal = await self._propose(view)
-        if proposal is None:
-            return True
-        await self._settle(proposal)
+        begun = await self._owner.proposals.open(self.request)
+        proposal = begun if begun is not None else await self._propose(view)
+        if proposal is not None:
+            await self._settle(proposal, begun=begun is not None)
         return True
 
     # -- proposing ----------------------------------------------------------------------------------------------------
@@ -156,15 +154,19 @@ class Settler:
 
     # -- signatures ---------------------------------------------------------------------------------------------------
 
-    async def _settle(self, proposal: Proposal) -> None:
-        """Asks the panel, submits, confirms. Returns when the batch is settled, raises to be called again."""
+    async def _settle(self, proposal: Proposal, *, begun: bool) -> None:
+        """Asks the panel, submits, confirms. Returns when the batch is settled, raises to be called again.
+
+        `begun`: an earlier try may have submitted it already.
+        """
         view = await self._owner.panels.view(self.request)
         if view.next_batch > proposal.batch:
             await self._owner.confirmer.landed(proposal, None)
             return
         if view.next_batch < proposal.batch:
             raise Conflict(f"batch {proposal.batch} is ahead of the chain's {view.next_batch}")
-        signatures = await self._signatures(proposal, view)
+        signatures = await self._submitted(proposal, view) if begun else None
+        signatures = signatures or await self._signatures(proposal, view)
         if signatures is None:
             await self._no_quorum(proposal)
             return
@@ -183,6 +185,18 @@ class Settler:
             receipt = None
         self._owner.panels.forget(self.request)
         await self._owner.confirmer.landed(proposal, receipt, signers=[wallet for wallet, _ in signatures])
+
+    async def _submitted(self, proposal: Proposal, view: View) -> list[tuple[bytes, bytes]] | None:
+        """The signatures that an earlier try submitted to this panel: whichever try lands, the same validators are
+        paid and stand in the log."""
+        row = await self._market.db.row("batch_by_number", self.request, proposal.batch)
+        if row is None or not row["signers"] or row["panel_round"] != view.panel_round:
+            return None
+        rows = await self._market.db.fetch("batch_signatures_of", self.request, proposal.batch, view.panel_round)
+        found = {one["validator"]: one["signature"] for one in rows if one["signature"] is not None}
+        if not all(wallet in found for wallet in row["signers"]):
+            return None
+        return [(wallet, found[wallet]) for wallet in row["signers"]]
 
     async def _signatures(self, proposal: Proposal, view: View) -> list[tuple[bytes, bytes]] | None:
         """A quorum of the panel's signatures, in the panel's order; None if none came together in time."""

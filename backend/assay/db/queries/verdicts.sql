@@ -97,9 +97,9 @@ select validator, signature, refusal, detail from batch_signatures
 where request = $1 and batch = $2 and panel_round = $3 order by received_at
 
 -- batch_submitted
+-- Waits for the disk, and with it the signatures before it: who co-signed is paid, and only this says who it was.
 update batches set submitted_at = clock_timestamp(), panel_round = $3, signers = $4
 where request = $1 and batch = $2 and state = 'proposed'
-returning set_config('synchronous_commit', 'off', true)
 
 -- batch_settled
 update batches set state = 'settled', settled_at = clock_timestamp(), panel_round = $3, signature = $4, slot = $5, compute_units = $6,
