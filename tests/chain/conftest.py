@@ -58,7 +58,7 @@ def write_key(home: Path) -> None:
     (home / "keys" / "operator.json").write_text(json.dumps(list(bytes(OPERATOR))))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def validator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real validator's JSON-RPC, with the program deployed; it ends with these tests."""
     program = [str(load_program().id), str(ROOT / "programs" / "assay.so"), str(OPERATOR.pubkey())]
