@@ -2,8 +2,8 @@
 
     ./assay bench program [--json]
 
-The committed ``.so`` in the real SVM, on the market that the program's tests use. Verifying signatures is the precompile's
-work: it is charged by the signature, not in compute units. Rent comes back when an account is closed.
+The committed ``.so`` in the real SVM, on the market that the program's tests use. Verifying signatures is the
+precompile's work: it is charged by the signature, not in compute units. Rent comes back when an account is closed.
 """
 
 from __future__ import annotations
