@@ -97,12 +97,9 @@ async def fund(chain: Chain, keys_dir: Path, wallets: Sequence[Pubkey], *, token
     A wallet that has them already is left alone, so it may be called again after a failure.
     """
     operator, mint = ensure_key(keys_dir / "operator.json"), await market_mint(chain)
-    wanting = []
-    for start in range(0, len(wallets), 50):
-        page = wallets[start : start + 50]
-        accounts = await chain.accounts([associated_address(wallet, mint) for wallet in page])
-        held = [0 if a is None else decode_token_account(bytes(a.data)).amount for a in accounts]
-        wanting += [wallet for wallet, amount in zip(page, held, strict=True) if amount < tokens]
+    accounts = await chain.accounts([associated_address(wallet, mint) for wallet in wallets])
+    held = [0 if account is None else decode_token_account(bytes(account.data)).amount for account in accounts]
+    wanting = [wallet for wallet, amount in zip(wallets, held, strict=True) if amount < tokens]
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(part: Sequence[Pubkey]) -> None:

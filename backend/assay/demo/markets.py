@@ -178,7 +178,7 @@ class MarketProcesses:
         `stake` and `spend` (what the wallet keeps in hand) are whole tokens.
         """
         addresses = self.participants([key.pubkey() for key in keys])
-        known = await self._accounts(addresses)
+        known = await self.chain.accounts(addresses)
         fresh = [key for key, account in zip(keys, known, strict=True) if account is None]
         wanting = keys if spend else fresh
         await cluster.fund(
@@ -196,9 +196,3 @@ class MarketProcesses:
         """Participant addresses of wallets."""
         addresses = Addresses(self.chain.program.id)
         return [addresses.participant(wallet) for wallet in wallets]
-
-    async def _accounts(self, addresses: Sequence[Pubkey]) -> list[Any]:
-        found: list[Any] = []
-        for start in range(0, len(addresses), 100):
-            found += await self.chain.accounts(addresses[start : start + 100])
-        return found

@@ -26,9 +26,7 @@ async def balances(chain: Chain, wallets: Sequence[Pubkey]) -> dict[str, int]:
     mint, addresses = await cluster.market_mint(chain), Addresses(chain.program.id)
     wanted = [associated_address(wallet, mint) for wallet in wallets]
     wanted += [addresses.participant(wallet) for wallet in wallets]
-    found: list[Any] = []
-    for start in range(0, len(wanted), 100):
-        found += await chain.accounts(wanted[start : start + 100])
+    found = await chain.accounts(wanted)
     tokens = [0 if one is None else decode_token_account(bytes(one.data)).amount for one in found[: len(wallets)]]
     decode = chain.program.codec.decode_account
     owed = [0 if one is None else decode(bytes(one.data), name="Participant").owed[0] for one in found[len(wallets) :]]
