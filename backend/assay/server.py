@@ -118,7 +118,7 @@ class Server:
             )  # fmt: skip
             self._stack.push_async_callback(chain.close)
             return chain, settings.rpc_url, settings.ws_url
-        embedded = EmbeddedChain(settings.home, program=program)
+        embedded = EmbeddedChain(settings.home, program=program, operator=settings.operator_file)
         await embedded.open()
         self._stack.push_async_callback(embedded.close)
         rpc = RpcServer(embedded, host=settings.host, port=settings.chain_port)

@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     commitment: str = Field(default="confirmed", pattern="^(processed|confirmed|finalized)$")
     priority_fee: int = Field(default=0, ge=0, le=10_000_000, description="Micro-lamports a compute unit")
     operator_key: Path | None = Field(
-        default=None, description="Key file of the settler; none: home/keys/operator.json"
+        default=None, description="Key file of the operator; none: home/keys/operator.json"
     )
 
     host: str = "127.0.0.1"
@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     def keys_dir(self) -> Path:
         """Key files that the market made itself."""
         return self.home / "keys"
+
+    @cached_property
+    def operator_file(self) -> Path:
+        """Key file of the operator: who pays for settlements and, where the market is begun here, its authority."""
+        return self.operator_key or self.keys_dir / "operator.json"
 
     @cached_property
     def chain_dir(self) -> Path:

@@ -13,7 +13,10 @@ from solders.keypair import Keypair
 from assay.chain import EmbeddedChain, Program, RpcChain, load_program, setup
 from assay.chain.keys import ensure_key, read_key
 from assay.chain.rpc_server import RpcServer
+from assay.chain.tokens import associated_address, decode_token_account
 from assay.errors import ConfigError
+from assay.services.genesis import PARAMS, ensure_market
+from assay.settings import load
 
 
 async def test_each_thing_missing_is_named(server: RpcServer, embedded: EmbeddedChain, begin: Any) -> None:
@@ -28,10 +31,46 @@ async def test_each_thing_missing_is_named(server: RpcServer, embedded: Embedded
         ]
         with pytest.raises(ConfigError, match="is not deployed: solana program deploy"):
             await setup.require(chain, url=server.url)
+        assert [entry.kind for entry in found] == ["funds", "program"]
     async with RpcChain(server.url, ws_url=server.ws_url) as chain:
         found = await setup.missing(chain)
         assert [entry.what for entry in found] == ["the market is not initialised"]
         assert str(embedded.operator.pubkey()) in found[0].remedy
+        with pytest.raises(ConfigError, match="not initialised"):
+            await setup.require(chain)
+        await setup.require(chain, besides=("market",))
+
+
+async def test_wallets_are_funded_once(embedded: EmbeddedChain) -> None:
+    operator, mint = embedded.operator, Keypair()
+    await setup.ensure_sol(embedded, operator.pubkey(), least=10**9, give=10**10)
+    await setup.ensure_sol(embedded, operator.pubkey(), least=10**9, give=10**10)  # holds enough: nothing given
+    account = await embedded.account(operator.pubkey())
+    assert account is not None
+    assert account.lamports == 10**10
+    await setup.initialize(embedded, authority=operator, mint=mint, params=PARAMS)
+    wallets = [Keypair().pubkey() for _ in range(setup.PER_TRANSACTION * 2 + 1)]
+
+    async def held() -> list[tuple[int, int]]:
+        purses = await embedded.accounts([associated_address(wallet, mint.pubkey()) for wallet in wallets])
+        return [
+            (account.lamports, 0 if purse is None else decode_token_account(purse.data).amount)
+            for account, purse in zip(await embedded.accounts(wallets), purses, strict=True)
+            if account is not None
+        ]
+
+    some = wallets[: setup.PER_TRANSACTION]
+    await setup.fund_wallets(embedded, some, payer=operator, lamports=10**8, mint=mint.pubkey(), amount=7)
+    await setup.fund_wallets(embedded, wallets, payer=operator, lamports=10**8, mint=mint.pubkey(), amount=7)
+    assert await held() == [(10**8, 7)] * len(wallets)
+
+
+async def test_an_operator_of_another_file_owns_the_market(tmp_path: Path) -> None:
+    settings = load(home=tmp_path / "home", operator_key=tmp_path / "mine.json")
+    async with EmbeddedChain(settings.home, operator=settings.operator_file, slot_ms=20) as chain:
+        operator, _ = await ensure_market(chain, settings)
+        assert operator == read_key(tmp_path / "mine.json")
+        assert await setup.missing(chain, operator=operator.pubkey()) == []
 
 
 def test_keys_are_made_once_and_kept_private(tmp_path: Path) -> None:

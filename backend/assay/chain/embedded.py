@@ -54,7 +54,8 @@ from assay.errors import BadRequest, ChainUnavailable, ConfigError, TransactionF
 class EmbeddedChain:
     """The chain of one home. `async with EmbeddedChain(home) as chain: …`, or `await chain.open()` and `close()`.
 
-    `slot_ms`: length of a slot; `now`: wall time in seconds; keys are in ``home/keys``, data in ``home/chain``.
+    `operator`: key file of the program's upgrade authority; `slot_ms`: length of a slot; `now`: wall time in seconds;
+    keys are in ``home/keys``, data in ``home/chain``.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class EmbeddedChain:
         home: Path,
         *,
         program: Program | None = None,
+        operator: Path | None = None,
         slot_ms: float = 400,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -70,6 +72,7 @@ class EmbeddedChain:
         self.home = home
         self.program = program or load_program()
         self.slot_ms = slot_ms
+        self._operator = operator
         self._now = now
         self._opened = False
         self._airdrops = 0
@@ -88,7 +91,7 @@ class EmbeddedChain:
         if self._opened:
             return
         keys = self.home / "keys"
-        self.operator = ensure_key(keys / "operator.json")
+        self.operator = ensure_key(self._operator or keys / "operator.json")
         self.faucet = ensure_key(keys / "faucet.json")
         self.store = Store(self.home / "chain")
         try:

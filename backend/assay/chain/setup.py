@@ -3,10 +3,12 @@ test clusters it is made here; on a foreign cluster `missing` says exactly what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
@@ -20,12 +22,17 @@ from assay.errors import ConfigError
 
 ENOUGH_LAMPORTS = 100_000_000
 """Lamports that an operator should hold: some thousand transactions' fees and the rent of a few accounts."""
+PER_TRANSACTION = 4
+"""Wallets that one funding transaction fits."""
+AT_ONCE = 8
+"""Funding transactions under way side by side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """One thing that a cluster lacks, and what brings it there."""
+    """One thing that a cluster lacks, and what brings it there. `kind`: what it is, for those who can mend it."""
 
+    kind: Literal["funds", "program", "market"]
     what: str
     remedy: str
 
@@ -45,6 +52,7 @@ async def missing(chain: Chain, *, operator: Pubkey | None = None, url: str = "U
         if held < ENOUGH_LAMPORTS:
             found.append(
                 Missing(
+                    "funds",
                     f"the operator {operator} holds {held / 1e9:.4f} SOL, less than {ENOUGH_LAMPORTS / 1e9}",
                     f"solana airdrop 2 {operator} --url {url}, or send it SOL",
                 )
@@ -52,23 +60,49 @@ async def missing(chain: Chain, *, operator: Pubkey | None = None, url: str = "U
     if program is None or not program.executable:
         found.append(
             Missing(
+                "program",
                 f"the program {chain.program.id} is not deployed",
-                f"solana program deploy programs/assay.so --program-id KEYFILE --url {url}",
+                f"solana program deploy programs/assay.so --program-id KEYFILE --url {url}; or start a test validator "
+                f"of your own with --bpf-program {chain.program.id} programs/assay.so (docs/deploy.md)",
             )
         )
         return found
     if market is None or validators is None:
-        authority = None if code is None else upgrade_authority(code.data)
-        who = f"the program's upgrade authority {authority}" if authority else "the key fixed at the program's build"
-        found.append(Missing("the market is not initialised", f"{who} must send initialize_market"))
+        who = _initializer(None if code is None else upgrade_authority(code.data))
+        found.append(Missing("market", "the market is not initialised", f"{who} must send initialize_market"))
     return found
 
 
-async def require(chain: Chain, *, operator: Pubkey | None = None, url: str = "URL") -> None:
-    """Raises `ConfigError` naming all that is missing."""
-    found = await missing(chain, operator=operator, url=url)
+def _initializer(authority: Pubkey | None) -> str:
+    if authority is None:
+        return "the key fixed at the program's build"
+    if authority == Pubkey.default():
+        return "anybody (the program stands in the genesis; `./assay demo --rpc` does)"
+    return f"the program's upgrade authority {authority}"
+
+
+async def require(
+    chain: Chain,
+    *,
+    operator: Pubkey | None = None,
+    url: str = "URL",
+    besides: Collection[str] = (),
+    field: str = "rpc_url",
+) -> None:
+    """Raises `ConfigError` naming all that is missing, but for the kinds `besides`, which the caller brings itself."""
+    found = [entry for entry in await missing(chain, operator=operator, url=url) if entry.kind not in besides]
     if found:
-        raise ConfigError("; ".join(str(entry) for entry in found), field="rpc_url")
+        raise ConfigError("; ".join(str(entry) for entry in found), field=field)
+
+
+async def ensure_sol(chain: Chain, wallet: Pubkey, *, least: int, give: int) -> None:
+    """Has the faucet send `give` lamports to a wallet that holds fewer than `least`.
+
+    Raises `ChainError` where the cluster has no faucet.
+    """
+    account = await chain.account(wallet)
+    if account is None or account.lamports < least:
+        await chain.airdrop(wallet, give)
 
 
 async def initialize(
@@ -103,25 +137,53 @@ async def initialize(
     return await chain.send([made_market], payer=authority)
 
 
-async def fund_wallet(
-    chain: Chain,
+def funding(
     wallet: Pubkey,
     *,
-    payer: Keypair,
+    payer: Pubkey,
     lamports: int = 0,
     mint: Pubkey | None = None,
     amount: int = 0,
     token_program: Pubkey = tokens.TOKEN,
-) -> Receipt:
-    """Gives `wallet` SOL, and `amount` base units of `mint` (whose mint authority is `payer`) in its ATA."""
+) -> list[Instruction]:
+    """Instructions that give `wallet` SOL, and `amount` base units of `mint` (`payer` is its authority) in its ATA."""
     steps = []
     if lamports:
-        steps.append(transfer(TransferParams(from_pubkey=payer.pubkey(), to_pubkey=wallet, lamports=lamports)))
+        steps.append(transfer(TransferParams(from_pubkey=payer, to_pubkey=wallet, lamports=lamports)))
     if mint is not None:
         account = tokens.associated_address(wallet, mint, token_program=token_program)
-        steps.append(tokens.create_associated(payer.pubkey(), wallet, mint, token_program=token_program))
+        steps.append(tokens.create_associated(payer, wallet, mint, token_program=token_program))
         if amount:
-            steps.append(
-                tokens.mint_to(mint, account, authority=payer.pubkey(), amount=amount, token_program=token_program)
-            )
-    return await chain.send(steps, payer=payer)
+            steps.append(tokens.mint_to(mint, account, authority=payer, amount=amount, token_program=token_program))
+    return steps
+
+
+async def fund_wallet(
+    chain: Chain, wallet: Pubkey, *, payer: Keypair, lamports: int = 0, mint: Pubkey | None = None, amount: int = 0
+) -> Receipt:
+    """`funding` as a transaction of its own."""
+    return await chain.send(
+        funding(wallet, payer=payer.pubkey(), lamports=lamports, mint=mint, amount=amount), payer=payer
+    )
+
+
+async def fund_wallets(
+    chain: Chain, wallets: Sequence[Pubkey], *, payer: Keypair, lamports: int, mint: Pubkey, amount: int
+) -> None:
+    """`funding` for each wallet that holds fewer than `amount` base units; the rest are left alone, so it may be called
+    again after a failure."""
+    accounts = await chain.accounts([tokens.associated_address(wallet, mint) for wallet in wallets])
+    held = [0 if account is None else tokens.decode_token_account(bytes(account.data)).amount for account in accounts]
+    wanting = [wallet for wallet, has in zip(wallets, held, strict=True) if has < amount]
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(part: Sequence[Pubkey]) -> None:
+        steps = [
+            step
+            for wallet in part
+            for step in funding(wallet, payer=payer.pubkey(), lamports=lamports, mint=mint, amount=amount)
+        ]
+        async with gate:
+            await chain.send(steps, payer=payer)
+
+    await asyncio.gather(*(one(wanting[at : at + PER_TRANSACTION]) for at in range(0, len(wanting), PER_TRANSACTION)))

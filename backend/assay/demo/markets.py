@@ -182,7 +182,7 @@ class MarketProcesses:
         fresh = [key for key, account in zip(keys, known, strict=True) if account is None]
         wanting = keys if spend else fresh
         await cluster.fund(
-            self.chain, self.settings.keys_dir, [key.pubkey() for key in wanting], tokens=(stake + spend) * TOKEN
+            self.chain, self.settings, [key.pubkey() for key in wanting], tokens=(stake + spend) * TOKEN
         )
         gate = asyncio.Semaphore(AT_ONCE)
 

@@ -71,7 +71,7 @@ class Engine:
         """Starts leading, or waiting to lead. Raises `AssayError` where database or chain are not there."""
         if self._tasks:
             return
-        operator = ensure_key(self.market.settings.operator_key or self.market.settings.keys_dir / "operator.json")
+        operator = ensure_key(self.market.settings.operator_file)
         self._parts = _Parts(self.market, self.hub, operator, self._request_changed)
         self.hub.on_join = self._on_join
         if await self._try_lead():
@@ -311,6 +311,7 @@ class _Parts:
     """What an engine is made of."""
 
     def __init__(self, market: Market, hub: Hub, operator: Keypair, changed: Callable[[bytes], None]) -> None:
+        self.market = market
         self.operator = operator
         self.panels = Panels(market, operator)
         self.tables = Tables(market, operator)

@@ -12,19 +12,10 @@ from typing import Any
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from assay.chain.addresses import Addresses
+from assay.chain import setup
 from assay.chain.base import Chain
-from assay.chain.instructions import Instructions
 from assay.chain.keys import ensure_key
-from assay.chain.tokens import (
-    MINT_SIZE,
-    TOKEN,
-    associated_address,
-    create_associated,
-    create_mint,
-    decode_token_account,
-    mint_to,
-)
+from assay.chain.tokens import associated_address, decode_token_account
 from assay.errors import FieldError, Unavailable
 from assay.settings import Settings
 
@@ -33,6 +24,7 @@ TOKENS = 10**DECIMALS
 DAY = 24 * 3600
 FAUCET_TOKENS = 1_000_000 * TOKENS
 FAUCET_LAMPORTS = 10 * 10**9
+OPERATOR_LAMPORTS = 1_000_000 * 10**9
 
 PARAMS: Mapping[str, Any] = {
     "min_labeler_stake": 100 * TOKENS,  # the source paper's minimum
@@ -58,19 +50,10 @@ async def ensure_market(
     chain: Chain, settings: Settings, *, params: Mapping[str, Any] | None = None
 ) -> tuple[Keypair, Keypair]:
     """Makes token and Market where there are none; keys of the operator (authority) and of the token's mint."""
-    operator = ensure_key(settings.operator_key or settings.keys_dir / "operator.json")
+    operator = ensure_key(settings.operator_file)
     mint = ensure_key(settings.keys_dir / "mint.json")
-    if await chain.account(operator.pubkey()) is None:
-        await chain.airdrop(operator.pubkey(), 1_000_000 * 10**9)
-    if await chain.account(mint.pubkey()) is None:
-        rent = await chain.minimum_rent(MINT_SIZE)
-        made = create_mint(operator.pubkey(), mint.pubkey(), authority=operator.pubkey(), decimals=DECIMALS, rent=rent)
-        await chain.send(made, payer=operator, signers=[mint])
-    if await chain.account(Addresses(chain.program.id).market) is None:
-        instruction = Instructions(chain.program).initialize_market(
-            authority=operator.pubkey(), mint=mint.pubkey(), token_program=TOKEN, params={**PARAMS, **(params or {})}
-        )
-        await chain.send([instruction], payer=operator)
+    await setup.ensure_sol(chain, operator.pubkey(), least=1, give=OPERATOR_LAMPORTS)
+    await setup.initialize(chain, authority=operator, mint=mint, params={**PARAMS, **(params or {})}, decimals=DECIMALS)
     return operator, mint
 
 
@@ -91,18 +74,11 @@ class Faucet:
         if not 0 < tokens <= FAUCET_TOKENS:
             raise FieldError("tokens", f"is {tokens} base units", hint=f"1 to {FAUCET_TOKENS}")
         owner = Pubkey(wallet)
-        account = await self._chain.account(owner)
-        if account is None or account.lamports < FAUCET_LAMPORTS // 2:
-            await self._chain.airdrop(owner, FAUCET_LAMPORTS)
+        await setup.ensure_sol(self._chain, owner, least=FAUCET_LAMPORTS // 2, give=FAUCET_LAMPORTS)
         target = associated_address(owner, self.mint)
-        payer = self._authority.pubkey()
-        instructions = [
-            create_associated(payer, owner, self.mint),
-            mint_to(self.mint, target, authority=payer, amount=tokens),
-        ]
         async with self._turn:  # two alike with one blockhash would be one transaction: wait until it shows
             before = await self._balance(target)
-            receipt = await self._chain.send(instructions, payer=self._authority)
+            receipt = await setup.fund_wallet(self._chain, owner, payer=self._authority, mint=self.mint, amount=tokens)
             if await self._balance(target) < before + tokens:
                 raise Unavailable("the faucet was asked twice at once", retry_after=1)
         return receipt.signature
