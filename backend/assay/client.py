@@ -250,6 +250,10 @@ class Client:
         """The market's terms."""
         return dict(await self.call("GET", "/v1/market", auth=False))
 
+    async def participant(self, wallet: str) -> dict[str, Any]:
+        """A participant's stake, reputation and what it is owed."""
+        return dict(await self.call("GET", f"/v1/participants/{wallet}", auth=False))
+
     async def faucet(self, *, tokens: str = "1000") -> dict[str, Any]:
         """SOL and tokens from the embedded chain's faucet."""
         body = {"wallet": self.wallet, "tokens": tokens}

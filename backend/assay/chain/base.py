@@ -174,6 +174,15 @@ class Chain(Protocol):
         """The current slot."""
         ...
 
+    async def table_slot(self) -> int:
+        """The slot up to which additions to lookup tables can be used by transactions sent now.
+
+        On a cluster the newest finalized one: Agave's leaders read tables from their root bank when a transaction
+        comes in (agave, core/src/banking_stage/transaction_scheduler/receive_and_buffer.rs), and drop one that names
+        what is not there yet.
+        """
+        ...
+
     async def clock(self) -> ChainClock:
         """Slot and wall time as the next transaction would see them (a cluster: as the last one saw them)."""
         ...

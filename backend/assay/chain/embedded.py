@@ -292,6 +292,10 @@ class EmbeddedChain:
         self._slots.tick()
         return self._slots.slot
 
+    async def table_slot(self) -> int:
+        """See `Chain.table_slot`: a table's addition can be used from the next slot on."""
+        return await self.slot() - 1
+
     async def clock(self) -> ChainClock:
         """See `Chain.clock`."""
         return ChainClock(await self.slot(), self._slots.wall())

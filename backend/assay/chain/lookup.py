@@ -28,8 +28,10 @@ CAPACITY = 256
 PER_TRANSACTION = 28
 """Addresses that one extension carries beside a signature, three keys and a blockhash within a packet."""
 STILL_ACTIVE = (1 << 64) - 1
-PATIENCE = 30
-"""Seconds that a next slot is waited for."""
+PATIENCE = 90
+"""Seconds that an extension is waited for; a cluster finalizes a slot in about 13."""
+PAUSE, LONGEST_PAUSE = 0.01, 0.4
+"""Seconds between looks at whether it can be used."""
 
 
 def table_address(authority: Pubkey, slot: int) -> tuple[Pubkey, int]:
@@ -50,7 +52,7 @@ def create_table(authority: Pubkey, payer: Pubkey, slot: int) -> tuple[Instructi
 
 
 def extend_table(table: Pubkey, authority: Pubkey, payer: Pubkey, addresses: Sequence[Pubkey]) -> Instruction:
-    """Appends addresses; they can be used from the next slot on."""
+    """Appends addresses; when they can be used, `Chain.table_slot` says."""
     data = struct.pack("<IQ", 2, len(addresses)) + b"".join(bytes(address) for address in addresses)
     metas = [
         AccountMeta(table, False, True),
@@ -95,15 +97,16 @@ async def fetch_table(chain: Chain, address: Pubkey) -> AddressLookupTableAccoun
     if account is None:
         raise AccountMissing(f"there is no lookup table {address}")
     table, extended, start = decode_table(address, account)
-    if extended >= await chain.slot():
+    if extended > await chain.table_slot():
         return AddressLookupTableAccount(address, table.addresses[:start])
     return table
 
 
 class LookupTables:
-    """The tables of one authority: `await tables.cover(addresses)` gives tables that hold all of them.
+    """The tables of one authority. Addresses are only ever added; calls may overlap.
 
-    Addresses are only ever added; calls may overlap. `known` may name tables from an earlier run.
+    `extend` appends and returns when that has landed; what can be used by then is in `usable`; `cover` waits for it.
+    `known` may name tables from an earlier run.
     """
 
     def __init__(self, chain: Chain, authority: Keypair, *, known: Iterable[Pubkey] = ()) -> None:
@@ -113,70 +116,124 @@ class LookupTables:
         self._known = list(known)
         self._tables: dict[Pubkey, list[Pubkey]] = {}
         self._where: dict[Pubkey, Pubkey] = {}
+        self._ready: dict[Pubkey, int] = {}
+        """How many addresses of a table can be used."""
+        self._pending: list[tuple[int, Pubkey, int]] = []
+        """(slot, table, addresses that it has since then), in the order in which they landed."""
 
     @property
     def addresses(self) -> list[Pubkey]:
         """The tables' own addresses, to be kept for a later run."""
-        return list(self._tables)
+        return [*self._tables, *self._known]
 
-    async def cover(self, addresses: Iterable[Pubkey]) -> list[AddressLookupTableAccount]:
-        """Tables that hold all of `addresses`, made or extended where needed, and active when this returns.
+    @property
+    def held(self) -> set[Pubkey]:
+        """All addresses in the tables."""
+        return set(self._where)
 
-        Raises `ChainUnavailable` if the chain makes no slot for a long time.
-        """
-        wanted = list(dict.fromkeys(addresses))
+    @property
+    def pending(self) -> bool:
+        """Whether something landed that could not be used when `usable` last looked."""
+        return bool(self._pending or self._known)
+
+    async def extend(self, addresses: Iterable[Pubkey]) -> None:
+        """Has `addresses` in a table: those that are in none are appended, to new tables where the others are full."""
         async with self._lock:
             await self._adopt()
-            missing = [address for address in wanted if address not in self._where]
+            missing = [address for address in dict.fromkeys(addresses) if address not in self._where]
             if missing:
                 await self._add(missing)
-        used = dict.fromkeys(self._where[address] for address in wanted)
-        return [AddressLookupTableAccount(table, self._tables[table]) for table in used]
+
+    async def usable(self) -> list[AddressLookupTableAccount]:
+        """The tables with the addresses that a transaction can use now. Asks the chain only while some are pending."""
+        async with self._lock:
+            await self._adopt()
+            if self._pending:
+                slot = await self._chain.table_slot()
+                while self._pending and self._pending[0][0] <= slot:
+                    _, table, count = self._pending.pop(0)
+                    self._ready[table] = count
+            return [
+                AddressLookupTableAccount(table, self._tables[table][:count]) for table, count in self._ready.items()
+            ]
+
+    async def cover(self, addresses: Iterable[Pubkey]) -> list[AddressLookupTableAccount]:
+        """Tables that hold all of `addresses`, made or extended where needed, and usable when this returns.
+
+        Raises `ChainUnavailable` if the chain makes no progress for a long time.
+        """
+        wanted = set(addresses)
+        await self.extend(wanted)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                pause = PAUSE
+                while True:
+                    tables = await self.usable()
+                    held = {address for table in tables for address in table.addresses}
+                    if wanted <= held:
+                        return [table for table in tables if wanted.intersection(table.addresses)]
+                    await asyncio.sleep(pause)
+                    pause = min(1.5 * pause, LONGEST_PAUSE)
+        except TimeoutError:
+            raise ChainUnavailable(f"a lookup table could not be used for {PATIENCE} s", retry_after=1) from None
+
+    async def doubt(self) -> None:
+        """Has all tables read from the chain again."""
+        async with self._lock:
+            for table in list(self._tables):
+                self._doubt(table)
 
     async def _adopt(self) -> None:
+        """Reads the tables of an earlier run, or those of which it is not sure what they hold."""
         while self._known:
             address = self._known[-1]
             account = await self._chain.account(address)
             if account is not None:
                 with contextlib.suppress(AccountMalformed):  # deactivated since: others take its place
-                    table, extended, _ = decode_table(address, account)
-                    if extended >= await self._chain.slot():
-                        await self._next_slot()
-                    self._note(address, table.addresses)
+                    table, extended, start = decode_table(address, account)
+                    self._ready[address] = start
+                    self._note(address, table.addresses, slot=extended)
             self._known.pop()
 
-    def _note(self, table: Pubkey, addresses: Sequence[Pubkey]) -> None:
+    def _note(self, table: Pubkey, addresses: Sequence[Pubkey], *, slot: int) -> None:
         held = self._tables.setdefault(table, [])
         for address in addresses:
             held.append(address)
             self._where.setdefault(address, table)
+        self._pending.append((slot, table, len(held)))
 
     async def _add(self, missing: Sequence[Pubkey]) -> None:
         me = self._authority.pubkey()
         rest = list(missing)
-        added: list[tuple[Pubkey, list[Pubkey]]] = []
-        room = {table: CAPACITY - len(held) for table, held in self._tables.items() if len(held) < CAPACITY}
         while rest:
-            if not room:
-                room[await self._create()] = CAPACITY
-            table, free = next(iter(room.items()))
-            part, rest = rest[: min(free, PER_TRANSACTION)], rest[min(free, PER_TRANSACTION) :]
-            await self._chain.send([extend_table(table, me, me, part)], payer=self._authority)
-            added.append((table, part))
-            room[table] -= len(part)
-            if not room[table]:
-                del room[table]
-        await self._next_slot()
-        for table, part in added:
-            self._note(table, part)
+            table = next((table for table, held in self._tables.items() if len(held) < CAPACITY), None)
+            if table is None:
+                table = await self._create()
+                self._tables[table] = []
+            size = min(CAPACITY - len(self._tables[table]), PER_TRANSACTION)
+            part, rest = rest[:size], rest[size:]
+            try:
+                landed = await self._chain.send([extend_table(table, me, me, part)], payer=self._authority)
+            except BaseException:
+                # It may have landed all the same: a place counted wrong would name other accounts.
+                self._doubt(table)
+                raise
+            self._note(table, part, slot=landed.slot)
+
+    def _doubt(self, table: Pubkey) -> None:
+        """Forgets what `table` holds, to be read from the chain again."""
+        self._tables.pop(table, None)
+        self._ready.pop(table, None)
+        self._pending = [one for one in self._pending if one[1] != table]
+        self._where = {address: held for address, held in self._where.items() if held != table}
+        self._known.append(table)
 
     async def _create(self) -> Pubkey:
         """A new table. Its slot must have a hash: the newest that surely has one is the one before."""
         me = self._authority.pubkey()
         slot = await self._chain.slot()
         if slot < 1:
-            await self._next_slot()
-            slot = await self._chain.slot()
+            raise ChainUnavailable("the chain has made no slot yet", retry_after=1)
         refusal: ChainError | None = None
         for back in range(1, min(slot, 100) + 1):
             instruction, address = create_table(me, me, slot - back)
@@ -190,12 +247,3 @@ class LookupTables:
             if back > 8:
                 break
         raise refusal or ChainUnavailable("no recent slot can name a new lookup table", retry_after=1)
-
-    async def _next_slot(self) -> None:
-        start = await self._chain.slot()
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while await self._chain.slot() <= start:  # noqa: ASYNC110  polled: not every chain can tell
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            raise ChainUnavailable(f"the chain made no slot in {PATIENCE} s") from None

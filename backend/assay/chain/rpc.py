@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
-from solana.rpc.commitment import Commitment
+from solana.rpc.commitment import Commitment, Finalized
 from solana.rpc.core import RPCException
 from solana.rpc.models import MemcmpOpts
 from solders.account import Account
@@ -245,6 +245,10 @@ class RpcChain:
     async def slot(self) -> int:
         """See `Chain.slot`."""
         return (await self._connection.call(self._client.get_slot)).value
+
+    async def table_slot(self) -> int:
+        """See `Chain.table_slot`."""
+        return (await self._connection.call(lambda: self._client.get_slot(Finalized))).value
 
     async def clock(self) -> ChainClock:
         """See `Chain.clock`: as the Clock sysvar has it."""

@@ -1,4 +1,7 @@
-"""The JSON-RPC methods over an embedded chain. Every commitment is the same here: what is shown is on disk."""
+"""The JSON-RPC methods over an embedded chain. Every commitment is the same here: what is shown is on disk.
+
+Only `getSlot` differs: the slot that is being filled is not finalized.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,10 @@ class Methods(AccountMethods):
     async def _genesis_hash(self, _: Params) -> Any:
         return str(await self.chain.genesis_hash())
 
-    async def _slot(self, _: Params) -> Any:
+    async def _slot(self, params: Params) -> Any:
+        # What lookup tables are read at: RpcChain.table_slot asks for the finalized slot.
+        if params.options(0).get("commitment") == "finalized":
+            return max(await self.chain.table_slot(), 0)
         return await self.chain.slot()
 
     async def _epoch_info(self, _: Params) -> Any:

@@ -26,6 +26,7 @@ from assay.domain.tally import Role
 from assay.settings import Settings
 
 START_SECONDS = 90.0
+PREPARED_SECONDS = 60.0
 AT_ONCE = 12
 """Wallets that enrol side by side."""
 TOKEN = 10**6
@@ -157,6 +158,22 @@ class MarketProcesses:
             return bool(data.panel_count)
 
         await self._until(drawn, "no panel was drawn", seconds=START_SECONDS)
+
+    async def until_prepared(self, keys: Sequence[Keypair]) -> bool:
+        """Wait until settlements can name these wallets through lookup tables; whether they all can.
+
+        On a cluster an addition to a table can be used once it is finalized, about 13 seconds later. Nothing hangs on
+        it but speed, so the wait ends in any case.
+        """
+        waiting = [str(key.pubkey()) for key in (*self.validators, *keys)]
+        client, end = self.client(self.validators[0]), time.monotonic() + PREPARED_SECONDS
+        while waiting and time.monotonic() < end:
+            self.processes.check()
+            if (await client.participant(waiting[-1]))["in_lookup_table"]:
+                waiting.pop()
+            else:
+                await asyncio.sleep(0.1)
+        return not waiting
 
     async def _until(self, done: Callable[[], Awaitable[bool]], failure: str, *, seconds: float) -> None:
         deadline = time.monotonic() + seconds

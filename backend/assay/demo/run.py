@@ -27,6 +27,8 @@ PRICE, FEE = "0.05", "0.02"
 STALL_SECONDS = 120.0
 """Without any progress for so long, the demo gives up and says where it stands."""
 UPLOADS = 16
+MOST_PREPARED = 400
+"""Wallets that the market's lookup tables are waited for; larger crowds have later ones of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +187,8 @@ async def _trade(market: MarketProcesses, made: Plan, *, say: Any, began: float)
     request = draft["address"]
     say(f"request {request}: {len(made.items)} records, {draft['budget']} tokens locked")
     await market.until_panel(request)
-    say("its panel is drawn; the crowd begins")
+    prepared = await market.until_prepared(keys[:MOST_PREPARED])
+    say(f"its panel is drawn{'' if prepared else ', lookup tables not ready'}; the crowd begins")
     posted = time.monotonic()
     await _label(market, made, keys, request, say=say)
     worked = time.monotonic() - posted

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import structlog
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from assay.chain.keys import ensure_key
 from assay.domain.messages import b58
@@ -27,11 +28,12 @@ from assay.services.indexer import Indexer
 from assay.services.panels import Panels
 from assay.services.publish import Publisher
 from assay.services.settlement import Settlement
-from assay.services.tables import Tables
+from assay.services.tables import POOL, Tables
 from assay.services.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from assay.services.market import Market
+    from assay.services.participants import Participant
 
 log = structlog.get_logger(__name__)
 
@@ -211,6 +213,8 @@ class Engine:
     async def _keep_house(self) -> None:
         """Panels for requests that have none, lookup tables for those who work, tasks back, logs complete."""
         await self.parts.publisher.publish_all()
+        for row in await self.market.db.fetch("participants_working", POOL // 2):
+            await self.parts.pool(await self.market.participants.get(row["wallet"]))
         while True:
             for row in await self.market.db.fetch("requests_to_draw"):
                 with contextlib.suppress(AssayError):
@@ -230,10 +234,10 @@ class Engine:
         if not wallets:
             return
         builder = await parts.settlement.builder(view, wallets=wallets)
-        addresses = [*builder.static()]
-        for wallet in wallets:
-            addresses += builder.accounts(wallet)
-        await parts.tables.want(request, addresses)
+        await parts.tables.join([*builder.common(), *(key for one in view.panel for key in builder.accounts(one))])
+        strangers = await parts.tables.strangers(key for one in wallets for key in builder.accounts(one))
+        if strangers:
+            await parts.tables.want(request, [*builder.own(), *strangers])
         prepared.update(wallets)
 
     # -- what validators do -------------------------------------------------------------------------------------------
@@ -247,6 +251,12 @@ class Engine:
             return False
         self._validators[wallet] = time.monotonic() + BELIEVED
         return True
+
+    def reaches(self, one: Participant) -> bool:
+        """Whether a settlement can pay `one` through lookup tables already (`Tables`)."""
+        payouts = [Pubkey(address) for address in one.payout if any(address)]
+        addresses = [self.market.participants.address(one.wallet), *payouts]
+        return self._parts is not None and all(self._parts.tables.reach(address) for address in addresses)
 
     async def commit(self, wallet: bytes, *, answer: bytes, round: int, commitment: bytes, signature: bytes) -> None:
         """Takes a commitment to a vote; raises as `votes.commit` does."""
@@ -321,7 +331,13 @@ class _Parts:
         self.settlement = Settlement(
             market, hub=hub, panels=self.panels, operator=operator, tables=self.tables, confirmer=self.confirmer
         )
-        self.indexer = Indexer(market, self.confirmer, on_request=changed)
+        self.indexer = Indexer(market, self.confirmer, on_request=changed, on_participant=self.pool)
+
+    async def pool(self, one: Participant) -> None:
+        """Who works in the market is in its lookup tables from the first day."""
+        if one.role in (Role.LABELER, Role.VALIDATOR):
+            payouts = [Pubkey(address) for address in one.payout if any(address)]
+            await self.tables.join([self.market.participants.address(one.wallet), *payouts])
 
     async def close(self) -> None:
         await self.settlement.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,6 +22,7 @@ from assay.errors import AssayError, ChainError
 if TYPE_CHECKING:
     from assay.services.confirm import Confirmer
     from assay.services.market import Market
+    from assay.services.participants import Participant
 
 log = structlog.get_logger(__name__)
 
@@ -34,13 +36,23 @@ REQUEST = {"RequestClosing", "RequestClosed", "RequestReaped", "RequestToppedUp"
 
 
 class Indexer:
-    """Follows events until cancelled. `on_request` is called with the address of each request that changed."""
+    """Follows events until cancelled. `on_request` is called with the address of each request that changed,
+    `on_participant` with each participant that did, batches aside.
+    """
 
-    def __init__(self, market: Market, confirmer: Confirmer, *, on_request: Any) -> None:
+    def __init__(
+        self,
+        market: Market,
+        confirmer: Confirmer,
+        *,
+        on_request: Callable[[bytes], None],
+        on_participant: Callable[[Participant], Awaitable[None]],
+    ) -> None:
         self._market = market
         self._db = market.db
         self._confirmer = confirmer
         self._on_request = on_request
+        self._on_participant = on_participant
 
     async def run(self) -> None:
         """Until cancelled; what fails is tried again from the cursor."""
@@ -96,7 +108,9 @@ class Indexer:
         if wallet is None:
             wallet = await self._wallet_of(bytes(data.participant))
         if wallet is not None:
-            await self._market.participants.refresh(bytes(wallet))
+            found = await self._market.participants.refresh(bytes(wallet))
+            if found is not None:
+                await self._on_participant(found)
 
     async def _wallet_of(self, participant: bytes) -> bytes | None:
         """The wallet of a Participant account."""

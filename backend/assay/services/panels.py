@@ -37,6 +37,11 @@ class View:
         return tuple(bytes(member) for member in self.account.panel[: self.account.panel_count])
 
     @property
+    def buyer(self) -> bytes:
+        """The buyer's Participant account."""
+        return bytes(self.account.buyer)
+
+    @property
     def panel_round(self) -> int:
         """Number of the panel in office; 0 while there was none."""
         return int(self.account.panel_round)

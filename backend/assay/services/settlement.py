@@ -8,6 +8,7 @@ finish what was begun.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -79,7 +80,8 @@ class Settler:
                 return
             except AssayError as error:
                 log.warning("settlement held up", request=messages.b58(self.request), code=error.code, error=str(error))
-                self._owner.forget(self.request)
+                with contextlib.suppress(AssayError):
+                    await self._owner.recheck(self.request)
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, 5.0)
 
@@ -88,6 +90,7 @@ class Settler:
         view = await self._owner.panels.view(self.request)
         if view.closed:
             await self._market.requests.sync(self.request)
+            self._owner.tables.forget(self.request)
             return False
         begun = await self._owner.proposals.open(self.request)
         proposal = begun if begun is not None else await self._propose(view)
@@ -201,6 +204,14 @@ class Settler:
     async def _signatures(self, proposal: Proposal, view: View) -> list[tuple[bytes, bytes]] | None:
         """A quorum of the panel's signatures, in the panel's order; None if none came together in time."""
         panel, quorum = view.panel, view.quorum
+        seats = (await self._owner.builder(view)).seats
+
+        def chosen(found: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+            """As many as a transaction carries. Who is left out, where they are too many, goes round by batch."""
+            first = proposal.batch % len(panel)
+            taken = [member for member in (*panel[first:], *panel[:first]) if member in found][:seats]
+            return [(member, found[member]) for member in panel if member in taken]
+
         message = messages.batch(
             domain=view.domain, batch=proposal.batch, panel_round=view.panel_round, digest=proposal.digest
         )
@@ -219,18 +230,18 @@ class Settler:
             refused = {row["validator"] for row in rows if row["refusal"] is not None}
             silent = [member for member in panel if member not in found]
             if len(found) == len(panel):
-                return [(member, found[member]) for member in panel]
+                return chosen(found)
             if len(found) >= quorum:
                 deadline = min(deadline, time.monotonic() + REST_OF_PANEL)
                 expected = [one for one in silent if one not in refused and self._owner.hub.connected(one)]
                 if view.account.mode != 0 or not expected or not asked or time.monotonic() >= deadline:
-                    return [(member, found[member]) for member in panel if member in found]
+                    return chosen(found)
             if not asked:
                 asked = True
                 self._owner.hub.push(silent, proposal.message(view.panel_round))
             left = deadline - time.monotonic()
             if left <= 0:
-                return [(m, found[m]) for m in panel if m in found] if len(found) >= quorum else None
+                return chosen(found) if len(found) >= quorum else None
             try:
                 async with asyncio.timeout(left):
                     await self.news.wait()
@@ -302,10 +313,11 @@ class Settlement:
             known=self._payouts,
         )
 
-    def forget(self, request: bytes) -> None:
-        """Something did not go through: read panel and payouts anew."""
+    async def recheck(self, request: bytes) -> None:
+        """Something did not go through: read panel, payouts and lookup tables anew."""
         self.panels.forget(request)
         self._payouts.clear()
+        await self.tables.recheck(request)
 
     def wake(self, request: bytes) -> None:
         """Something may be due in `request`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from solders.address_lookup_table_account import AddressLookupTableAccount
@@ -46,7 +47,8 @@ class Builder:
     operator: Pubkey
     tables: list[AddressLookupTableAccount]
     payouts: dict[bytes, Pubkey]
-    held: set[Pubkey] = field(default_factory=set)
+    held: dict[Pubkey, Pubkey] = field(default_factory=dict)
+    """The table that an address is named through."""
 
     @classmethod
     async def ready(
@@ -76,39 +78,61 @@ class Builder:
             operator=operator,
             tables=tables,
             payouts=payouts,
-            held={address for table in tables for address in table.addresses},
+            held={address: table.key for table in reversed(tables) for address in table.addresses},
         )
 
     def participant(self, wallet: bytes) -> bytes:
         """Address of a wallet's Participant account."""
         return bytes(self.instructions.addresses.participant(Pubkey(wallet)))
 
-    def static(self) -> list[Pubkey]:
-        """Accounts that every settlement of this request names."""
-        addresses, request = self.instructions.addresses, Pubkey(self.view.address)
-        return [
-            addresses.market,
-            request,
-            addresses.vault(request),
-            addresses.owed_vault(self.mint),
-            self.mint,
-            self.token_program,
-        ]
+    def common(self) -> list[Pubkey]:
+        """Accounts that every settlement in this mint names."""
+        addresses = self.instructions.addresses
+        return [addresses.market, addresses.owed_vault(self.mint), self.mint, self.token_program]
+
+    def own(self) -> list[Pubkey]:
+        """Accounts that every settlement of this request names beside them."""
+        request = Pubkey(self.view.address)
+        return [request, self.instructions.addresses.vault(request)]
 
     def accounts(self, wallet: bytes) -> list[Pubkey]:
         """The two accounts of a participant."""
         return [Pubkey(self.participant(wallet)), self.payouts.get(wallet, Pubkey.default())]
 
+    @cached_property
+    def seats(self) -> int:
+        """Signatures that a settlement carries: the whole panel's, or as many of them as leave room for a labeler.
+
+        Never fewer than the quorum.
+        """
+        panel = len(self.view.panel)
+        stranger = self.view.buyer  # any wallet that is not on the panel
+        fitting = [seats for seats in range(self.view.quorum, panel + 1) if self._fits([stranger], seats)]
+        return max(fitting, default=self.view.quorum)
+
     def room(self, wallets: Sequence[bytes]) -> bool:
-        """Whether one transaction has room for tallies of these wallets, signed by the whole panel."""
+        """Whether one transaction has room for tallies of these wallets beside `seats` signatures."""
+        return self._fits(wallets, self.seats)
+
+    def _fits(self, wallets: Sequence[bytes], seats: int) -> bool:
         panel = self.view.panel if self.view.account.mode == 0 else ()
-        named = [key for wallet in (*wallets, *panel) for key in self.accounts(wallet)]
-        if FIXED_LOCKS + len(named) > LOCKS:
+        # Which of the panel will sign is not known yet: the dearest ones, to be safe.
+        cosigners = sorted((self._bytes(self.accounts(member)) for member in panel), reverse=True)[:seats]
+        named = [key for wallet in wallets for key in self.accounts(wallet)]
+        if FIXED_LOCKS + len(named) + 2 * len(cosigners) > LOCKS:
             return False
-        size = FIXED + SIGNATURE * len(self.view.panel) + TALLY * len(wallets) + TABLE * len(self.tables)
+        keys = [*self.common(), *self.own(), *named]
+        tables = {
+            self.held[key] for key in (*keys, *(key for one in panel for key in self.accounts(one))) if key in self.held
+        }
+        size = FIXED + SIGNATURE * seats + TALLY * len(wallets) + TABLE * len(tables)
         size += KEY * 4  # payer and the programs that are called
-        size += sum(2 if key in self.held else KEY + 1 for key in (*self.static(), *named))
+        size += self._bytes(keys) + sum(cosigners)
         return size <= PACKET
+
+    def _bytes(self, keys: Sequence[Pubkey]) -> int:
+        """What naming these accounts takes in a transaction, tables aside."""
+        return sum(2 if key in self.held else KEY + 1 for key in keys)
 
     def settle(self, proposal: Proposal, view: View, signatures: Sequence[tuple[bytes, bytes]]) -> list[Instruction]:
         """The instructions that settle `proposal`; the signatures stand right before it."""

@@ -141,6 +141,10 @@ select distinct wallet from leases where request = $1
 union select distinct labeler from answers where request = $1 and batch is null
 union (select wallet from participants where role = 2 order by updated_at desc limit $2)
 
+-- participants_working
+-- Validators first, then the labelers seen last.
+select wallet from participants where role in (2, 3) order by role desc, updated_at desc limit $1
+
 -- answers_of_batch
 select id, labeler, verdict, decided_at from answers where request = $1 and batch = $2 order by id
 
