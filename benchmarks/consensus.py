@@ -30,7 +30,8 @@ from assay.consensus.calibration import brier, expected_calibration_error
 from assay.consensus.numbers import NUMBER_METHODS, encode_numbers, resolve_numbers
 from assay.consensus.online import Online
 from assay.consensus.overlap import fixed_overlap, grow_overlap
-from assay.consensus_cli import in_order, kind_of, read_csv, read_pairs
+from assay.consensus_cli import in_order, kind_of
+from assay.csvfile import read_csv, read_pairs
 from assay.simulate.crowd import STRATEGIES, make_crowd
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import time
@@ -14,6 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from assay.csvfile import read_csv, read_pairs
 from assay.errors import FieldError
 
 KINDS = ("choice", "number", "multi-choice", "ranking", "text")
@@ -85,9 +85,11 @@ def run(
     """The result as plain data (JSON's keys). Raises FieldError for a file or option that cannot be used."""
     from assay.consensus import InvalidAnswers
 
-    rows = [(row[0], row[1], row[2]) for row in read_csv(labels, ("task", "worker", "label"), field="labels")]
-    known = read_pairs(gold, field="gold") if gold else {}
-    right = read_pairs(truth, field="truth") if truth else {}
+    blank = ("label",)  # a set may be empty, and so may a transcription
+    table = read_csv(labels, ("task", "worker", "label"), field="labels", may_be_empty=blank)
+    rows = [(task, worker, label) for task, worker, label in table]
+    known = read_pairs(gold, field="gold", may_be_empty=blank) if gold else {}
+    right = read_pairs(truth, field="truth", may_be_empty=blank) if truth else {}
     chosen = (kind or kind_of(rows)).replace("_", "-")
     if chosen not in KINDS:
         raise FieldError("kind", f"is {kind!r}", hint=f"one of {', '.join(KINDS)}")
@@ -115,41 +117,6 @@ def run(
     if truth:
         result.update(measure(chosen, outcome, right))
     return result
-
-
-def read_csv(path: Path, columns: Sequence[str], *, field: str) -> list[tuple[str, ...]]:
-    """Rows of the named columns, in any order in the file. Raises FieldError naming file, column and line."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = [name.strip().lower() for name in next(reader, [])]
-            missing = [name for name in columns if name not in header]
-            if missing:
-                raise FieldError(field, f"{path} has no column {missing[0]!r}", hint=f"a header {','.join(columns)}")
-            places = [header.index(name) for name in columns]
-            rows = []
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) <= max(places):
-                    raise FieldError(
-                        field, f"{path} line {reader.line_num} has {len(row)} columns", hint=f"{len(header)}"
-                    )
-                rows.append(tuple(row[place].strip() for place in places))
-    except (OSError, UnicodeDecodeError) as error:
-        raise FieldError(field, f"{path} cannot be read: {error}", hint="a UTF-8 CSV file") from error
-    if not rows:
-        raise FieldError(field, f"{path} holds no rows", hint="at least one row below the header")
-    return rows
-
-
-def read_pairs(path: Path, *, field: str) -> dict[str, str]:
-    """task → label; a task given twice with different labels is an error."""
-    pairs: dict[str, str] = {}
-    for task, label in read_csv(path, ("task", "label"), field=field):
-        if pairs.setdefault(task, label) != label:
-            raise FieldError(field, f"{path} gives task {task!r} two labels", hint="one label a task")
-    return pairs
 
 
 def kind_of(rows: Sequence[Row]) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from assay.consensus import Answers, encode
-from assay.consensus_cli import in_order, read_csv, read_pairs
+from assay.consensus_cli import in_order
+from assay.csvfile import read_csv, read_pairs
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CHOICE = ("bluebird", "dog", "rte", "web", "d_product", "d_possent", "s_adult", "cf", "zencrowd_us")

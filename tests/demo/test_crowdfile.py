@@ -23,9 +23,9 @@ def test_reads_answers_once_a_worker(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("task,worker\na,w\n", "lacks the column label"),
-        ("task,worker,label\n", "holds no answers"),
-        ("task,worker,label\na,w,x\nb,,x\n", "line 3"),
+        ("task,worker\na,w\n", "no column 'label'"),
+        ("task,worker,label\n", "holds no rows"),
+        ("task,worker,label\na,w,x\nb,,x\n", "line 3 gives no worker"),
         ("task,worker,label\n" + "".join(f"a,w{i},x\n" for i in range(65)), "has 65 answers"),
     ],
 )
