@@ -48,7 +48,11 @@ def request(kind: str, method: str) -> tuple[spec.Spec, list[Task]]:
     tasks = []
     for index in range(12):
         values = [truth] * 4 + [careless]
-        answers = tuple(Answer(bytes([i]) * 32, asked.answer({"value": value}), b"") for i, value in enumerate(values))
+        counters = (0, 0) if asked.weighs else None
+        answers = tuple(
+            Answer(bytes([i]) * 32, asked.answer({"value": value}), b"", counters=counters)
+            for i, value in enumerate(values)
+        )
         tasks.append(Task(index, answers))
     return asked, tasks
 

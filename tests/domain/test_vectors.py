@@ -58,7 +58,8 @@ def make() -> dict[str, Any]:
         "task_id": task, "content_hash": content_hash, "answer": answer, "answer_id": answer_id,
         "answer_signature": messages.sign(LABELER, answer), "commitment": sealed, "commit": commit,
         "commit_signature": messages.sign(VOTER, commit), "review_evidence": evidence,
-        "agreement_evidence": entries.agreement_evidence([answer_id, bytes(32)]),
+        "agreement_evidence": entries.agreement_evidence({answer_id: None, bytes(32): None}),
+        "weighted_evidence": entries.agreement_evidence({answer_id: (20, 3), bytes(32): (0, 0)}),
         "answer_entry": answer_entry.pack(), "record_entry": record_entry.pack(), "root": root,
         "tallies": b"".join(one.pack() for one in tallies), "digest": digest, "batch": batch,
         "batch_signature": messages.sign(VOTER, batch), "batch_leaf": leaf,
@@ -90,6 +91,8 @@ def test_the_vectors_are_what_the_protocol_says() -> None:
     assert v["commit"] == b"assay-commit-v1\0" + v["domain"] + v["answer_id"] + b"\1" + v["voter"] + v["commitment"]
     assert v["review_evidence"] == sha256(v["voter"] + b"\1" + SALT).digest()
     assert v["agreement_evidence"] == sha256(bytes(32) + v["answer_id"]).digest()
+    counted = bytes(32) + bytes(8) + v["answer_id"] + (20).to_bytes(4, "little") + (3).to_bytes(4, "little")
+    assert v["weighted_evidence"] == sha256(counted).digest()
     ids = v["answer_id"] + v["task_id"] + v["labeler"]
     assert v["answer_entry"] == b"\1" + ids + b"\1" + b"\x10\x27" + v["review_evidence"]
     assert v["record_entry"] == b"\2" + v["task_id"] + v["content_hash"] + b"\x10\x27"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from assay.domain import entries, merkle, messages, tally, verdict
+from assay.domain import entries, merkle, messages, tally, verdict, weights
 from assay.domain.canonical import Json, digest
 from assay.domain.entries import AnswerEntry, RecordEntry
 from assay.domain.history import History, gold_verdict
@@ -114,13 +114,15 @@ def assemble(
 def _agreement(
     spec: Spec, domain: bytes, tasks: Sequence[Task], ids: dict[int, bytes], book: Book, history: History
 ) -> tuple[list[AnswerEntry], list[Record], int]:
+    if spec.weighs:
+        weights.named(tasks, known=history.counters)
     labels = verdict.consensus(spec, tasks, history=history)
     answers, records = [], []
     for task in tasks:
         task_id, found = ids[task.index], labels[task.index]
         value = verdict.value_of(found.label)
         by_id = {answer.id(domain=domain, task=task_id): answer for answer in task.answers}
-        evidence = entries.agreement_evidence(by_id)
+        evidence = entries.agreement_evidence({key: answer.counters for key, answer in by_id.items()})
         for answer_id, answer in by_id.items():
             if task.settles is not None and answer.labeler not in task.settles:
                 continue
@@ -228,6 +230,9 @@ def _verify_answer(
     answer.verify(domain=domain, task=task, field=at)
     if settled and settles and answer.id(domain=domain, task=task) in settled:
         raise FieldError(at, "was settled in an earlier batch")
+    if spec.weighs != (answer.counters is not None):
+        hint = "the labeler's [good, bad] on chain" if spec.weighs else "none where no vote is weighted"
+        raise FieldError(f"{at}.counters", "are missing" if spec.weighs else "are there", hint=hint)
     if spec.mode == "agreement" and answer.votes:
         raise FieldError(f"{at}.votes", "are there though the mode is agreement")
 

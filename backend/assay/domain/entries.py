@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -56,9 +56,16 @@ def review_evidence(votes: Iterable[tuple[bytes, int, bytes]]) -> bytes:
     return sha256(b"".join(voter + bytes([vote]) + salt for voter, vote, salt in sorted(votes))).digest()
 
 
-def agreement_evidence(answers: Iterable[bytes]) -> bytes:
-    """Hash of the ids of all answers to the task, sorted."""
-    return sha256(b"".join(sorted(answers))).digest()
+def agreement_evidence(answers: Mapping[bytes, tuple[int, int] | None]) -> bytes:
+    """Hash of the ids of all answers to the task, sorted; each followed by its labeler's counters (good u32, bad u32)
+    where the specification weighs.
+    """
+    return sha256(
+        b"".join(
+            answer + (b"" if counters is None else struct.pack("<II", *counters))
+            for answer, counters in sorted(answers.items())
+        )
+    ).digest()
 
 
 def ordered(answers: Iterable[AnswerEntry], records: Iterable[RecordEntry]) -> tuple[bytes, ...]:

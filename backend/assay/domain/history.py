@@ -6,7 +6,7 @@ what a batch says follows from the log alone. Requests whose specification does 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from assay.domain.canonical import Json
 from assay.domain.messages import ACCEPT, REJECT
@@ -14,7 +14,7 @@ from assay.domain.similarity import agrees
 from assay.domain.spec import Spec
 from assay.domain.standing import Register, refit_point
 from assay.domain.verdict import value_of
-from assay.domain.work import Gold, Task
+from assay.domain.work import Counters, Gold, Task
 
 
 def gold_verdict(spec: Spec, content: Json, gold: Gold | None) -> int | None:
@@ -34,6 +34,7 @@ class History:
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
         self._tasks: dict[int, Task] = {}
+        self._counters: dict[bytes, Counters] = {}
         self._judged: list[tuple[list[tuple[bytes, int]], int | None]] = []
         self._register = Register({}, None)
         self._learned = 0
@@ -50,10 +51,16 @@ class History:
         for task in sorted(tasks, key=lambda one: one.index):
             if self._spec.mode == "agreement":
                 self._tasks[task.index] = task
+                self._counters |= {one.labeler: one.counters for one in task.answers if one.counters is not None}
                 continue
             for answer in sorted(task.answers, key=lambda one: one.labeler):
                 votes = sorted((vote.voter, vote.vote) for vote in answer.votes)
                 self._judged.append((votes, gold_verdict(self._spec, answer.content, task.gold)))
+
+    @property
+    def counters(self) -> Mapping[bytes, Counters]:
+        """By labeler, where the specification weighs: what every later answer of the request has to name."""
+        return self._counters
 
     @property
     def register(self) -> Register:

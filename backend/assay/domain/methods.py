@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from assay.consensus.text import TEXT_METHODS, encode_texts, resolve_texts
 from assay.domain.schema import number_text
 
 MAJORITY = "majority"
+WEIGHTED = "weighted"
 
 Rows = Sequence[tuple[int, bytes, Any]]
 """(task index, labeler, value), sorted by the first two."""
@@ -32,6 +33,8 @@ Found = dict[Any, tuple[Any, float]]
 Known = Mapping[Any, Any]
 """Gold values by task index."""
 Resolver = Callable[[str, Rows, Known, Mapping[str, Any]], Found]
+Weights = Mapping[bytes, float]
+"""What a labeler's vote counts, by wallet."""
 
 NAMES: Mapping[str, Sequence[str]] = {
     "choice": tuple(CHOICE_METHODS),
@@ -60,9 +63,10 @@ def _codes(rows: Rows) -> tuple[dict[int, int], np.ndarray[Any, Any], np.ndarray
     return tasks, task, worker, len(workers)
 
 
-def _choice(method: str, rows: Rows, gold: Known, schema: Mapping[str, Any]) -> Found:
+def _choice(method: str, rows: Rows, gold: Known, schema: Mapping[str, Any], weights: Weights | None = None) -> Found:
     answers, codes = encode(rows, classes=schema["classes"], gold=gold)
-    result = resolve(method, answers, seed=0)
+    by_worker = None if weights is None else [weights[cast(bytes, one)] for one in codes.workers]
+    result = resolve(method, answers, seed=0, weights=by_worker)
     return {
         index: (codes.classes[int(result.labels[code])], float(result.confidence[code]))
         for code, index in enumerate(codes.tasks)
@@ -214,10 +218,22 @@ _RESOLVERS: Mapping[str, Resolver] = {
 }
 
 
-def labels(method: str, *, kind: str, schema: Mapping[str, Any], rows: Rows, gold: Known) -> dict[int, tuple[Any, int]]:
+def labels(
+    method: str,
+    *,
+    kind: str,
+    schema: Mapping[str, Any],
+    rows: Rows,
+    gold: Known,
+    weights: Weights | None = None,
+) -> dict[int, tuple[Any, int]]:
     """Value and confidence (basis points, whole percents) of every task in `rows`, by task index.
 
-    `gold`: known values by task index. Raises `InvalidAnswers` for an unknown method.
+    `gold`: known values by task index. `weights`: of every labeler in `rows`, for the method `weighted` (choice).
+    Raises `InvalidAnswers` for an unknown method.
     """
-    found = _RESOLVERS[kind](method, rows, gold, schema)
+    if weights is not None:
+        found = _choice(method, rows, gold, schema, weights)
+    else:
+        found = _RESOLVERS[kind](method, rows, gold, schema)
     return {index: (value, 100 * round(100 * confidence)) for index, (value, confidence) in found.items()}

@@ -73,6 +73,11 @@ class Spec:
         """
         return self.method != methods.MAJORITY if self.mode == "agreement" else self.pay == "information"
 
+    @property
+    def weighs(self) -> bool:
+        """Whether votes count by reputation: every answer then names its labeler's counters (`domain.weights`)."""
+        return self.mode == "agreement" and self.method == methods.WEIGHTED
+
     @cached_property
     def max_overlap(self) -> int:
         """The largest overlap of any item: the request's `overlap` on chain."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, cast
 
-from assay.domain import methods
+from assay.domain import methods, weights
 from assay.domain import schema as schemas
 from assay.domain.canonical import Json
 from assay.domain.incentives import split_units
@@ -120,7 +120,8 @@ def consensus(spec: Spec, tasks: Sequence[Task], *, history: Iterable[Task] = ()
         key=lambda row: row[:2],
     )
     gold = {task.index: value_of(task.gold.label) for task in every if task.gold is not None}
-    found = methods.labels(spec.method, kind=spec.kind, schema=spec.schema, rows=rows, gold=gold)
+    voices = weights.of(every) if spec.weighs else None
+    found = methods.labels(spec.method, kind=spec.kind, schema=spec.schema, rows=rows, gold=gold, weights=voices)
     for task in open_tasks:
         if task.index not in found:
             raise FieldError("answers", f"of task {task.index} are none", hint="at least one")

@@ -16,7 +16,7 @@ from assay.domain.messages import b58, unb58, unhex
 from assay.domain.schema import fields, sequence, whole
 from assay.domain.spec import Spec
 from assay.domain.tally import Role, Tally
-from assay.domain.work import Answer, Gold, Task, Vote
+from assay.domain.work import Answer, Counters, Gold, Task, Vote
 from assay.errors import FieldError, field
 
 VERSION = 1
@@ -133,6 +133,8 @@ def _encode_answer(answer: Answer) -> dict[str, Json]:
         "content": answer.content,
         "signature": b58(answer.signature),
     }
+    if answer.counters is not None:
+        out["counters"] = list(answer.counters)
     if answer.votes:
         out["votes"] = [
             {
@@ -179,7 +181,7 @@ def _decode_task(value: object, at: str) -> Task:
 
 
 def _decode_answer(value: object, at: str) -> Answer:
-    one = fields(value, at, needed=["labeler", "content", "signature"], optional=["votes"])
+    one = fields(value, at, needed=["labeler", "content", "signature"], optional=["votes", "counters"])
     votes = tuple(
         _decode_vote(vote, f"{at}.votes[{k}]")
         for k, vote in enumerate(sequence(one.get("votes", []), f"{at}.votes", low=0, high=255))
@@ -189,7 +191,13 @@ def _decode_answer(value: object, at: str) -> Answer:
         content=one["content"],
         signature=_signature(one["signature"], f"{at}.signature"),
         votes=votes,
+        counters=_decode_counters(one["counters"], f"{at}.counters") if "counters" in one else None,
     )
+
+
+def _decode_counters(value: object, at: str) -> Counters:
+    good, bad = (whole(one, f"{at}[{i}]", low=0, high=U32) for i, one in enumerate(sequence(value, at, low=2, high=2)))
+    return good, bad
 
 
 def _decode_vote(value: object, at: str) -> Vote:

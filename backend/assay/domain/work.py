@@ -11,6 +11,9 @@ from assay.domain import canonical, merkle, messages
 from assay.domain.canonical import Json
 from assay.errors import FieldError
 
+Counters = tuple[int, int]
+"""Good and bad judgements of one wallet in one kind of task, as its `Participant.kinds` on chain has them."""
+
 TAG_GOLD = b"assay-gold-v1\0\0\0"
 
 
@@ -40,12 +43,16 @@ class Vote:
 
 @dataclass(frozen=True)
 class Answer:
-    """One labeler's answer: its canonical content, its signature and (review) the votes on it."""
+    """One labeler's answer: its canonical content, its signature and (review) the votes on it.
+
+    `counters`: what the labeler's vote is weighted by, where the specification weighs (`Spec.weighs`), else None.
+    """
 
     labeler: bytes
     content: Json
     signature: bytes
     votes: tuple[Vote, ...] = ()
+    counters: Counters | None = None
 
     @cached_property
     def content_hash(self) -> bytes:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from solders.pubkey import Pubkey
 
+from assay.domain.messages import b58
 from assay.domain.reputation import tier
 from assay.domain.tally import Role
+from assay.domain.work import Counters
 from assay.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ COUNTERS = (
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """One wallet in its role. Amounts in base units; `owed` by mint index; `counters` by name."""
+    """One wallet in its role. Amounts in base units; `owed` by mint index; `counters` by name; `kinds` by number."""
 
     wallet: bytes
     role: Role
@@ -35,6 +38,7 @@ class Participant:
     owed: tuple[int, ...]
     payout: tuple[bytes, ...]
     counters: dict[str, int] = field(repr=False)
+    kinds: tuple[Counters, ...] = field(repr=False, default=((0, 0),) * 8)
 
     def tier(self, _kind: int | None = None) -> int:
         """Reputation tier, 0 to 3."""
@@ -52,6 +56,7 @@ def decode(account: Any) -> Participant:
         owed=tuple(account.owed),
         payout=tuple(bytes(address) for address in account.payout),
         counters={name: int(getattr(account, name, 0)) for name in COUNTERS},
+        kinds=tuple((one.good, one.bad) for one in account.kinds),
     )
 
 
@@ -85,6 +90,20 @@ class Participants:
         if len(self._known) >= CACHE:
             self._known.clear()
         self._known[wallet] = (now + BELIEVED, found)
+        return found
+
+    async def judged(self, wallets: Sequence[bytes], *, kind: int) -> dict[bytes, Counters]:
+        """Good and bad judgements of each wallet in tasks of `kind`, as the chain has them now.
+
+        Raises `NotFound` for a wallet that is not registered.
+        """
+        found = {}
+        accounts = await self._market.chain.accounts([self.address(wallet) for wallet in wallets])
+        for wallet, account in zip(wallets, accounts, strict=True):
+            if account is None:
+                raise NotFound(f"{b58(wallet)} is not registered in the market", field="wallet")
+            read = self._market.chain.program.codec.decode_account(bytes(account.data), name="Participant")
+            found[wallet] = decode(read).kinds[kind]
         return found
 
     async def get(self, wallet: bytes) -> Participant:

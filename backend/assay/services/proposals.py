@@ -18,7 +18,7 @@ import msgspec
 
 from assay.db.pool import Session
 from assay.domain import batch as batches
-from assay.domain import messages, money, votelog
+from assay.domain import messages, money, votelog, weights
 from assay.domain.batch import Batch
 from assay.domain.history import History
 from assay.domain.spec import Spec
@@ -120,6 +120,7 @@ class Proposals:
     def __init__(self, market: Market) -> None:
         self._db = market.db
         self._requests = market.requests
+        self._participants = market.participants
         self._history: dict[bytes, tuple[int, History]] = {}
 
     async def due(self, request: bytes, *, mode: int, closing: bool) -> Due:
@@ -155,6 +156,8 @@ class Proposals:
                     return None
                 gold = _gold(row["gold"])
                 evidence = await (_agreement if row["mode"] == 0 else _review)(tx, row, gold, room, most)
+                if spec.weighs and history is not None:
+                    await self._weigh(spec, evidence, history)
                 made = self._fit(spec, row["domain"], evidence, budget, participant, history)
                 if made is None:
                     return None
@@ -164,6 +167,12 @@ class Proposals:
                 return proposal
         except asyncpg.UniqueViolationError:
             return await self.open(request)
+
+    async def _weigh(self, spec: Spec, evidence: Evidence, history: History) -> None:
+        """Names with each answer its labeler's counters: those of earlier batches, else what the chain says now."""
+        new = weights.newcomers(evidence.tasks, history.counters)
+        now = await self._participants.judged(new, kind=spec.kind_number)
+        evidence.tasks[:] = weights.put(evidence.tasks, {**history.counters, **now})
 
     async def _earlier(self, request: bytes, spec: Spec, batch: int) -> History:
         """All earlier batches, for a specification that learns from them."""
