@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from solders.account import Account
 from solders.address_lookup_table_account import AddressLookupTableAccount
@@ -18,11 +18,12 @@ from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
 from assay.chain.events import decode_events, truncated
-from assay.chain.program import Program
-from assay.errors import TransactionFailed
+from assay.chain.program import Program, load_program
+from assay.errors import BadRequest, TransactionFailed
 
 PACKET = 1232
 """Bytes of a serialized transaction at most: IPv6's minimum MTU less headers (Solana's PACKET_DATA_SIZE)."""
@@ -209,6 +210,36 @@ class Chain(Protocol):
     async def close(self) -> None:
         """Ends streams and lets go of what the chain holds. May be called twice."""
         ...
+
+
+class OpenedChain:
+    """What both chains begin with: a program (default: the one that is shipped), and `async with` to open and close."""
+
+    def __init__(self, program: Program | None) -> None:
+        self.program = program or load_program()
+
+    async def open(self) -> None:
+        """Makes the chain ready; called by `async with`."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """See `Chain.close`."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def parse_signature(text: str) -> Signature:
+    """A transaction's signature as it is written. Raises `BadRequest`."""
+    try:
+        return Signature.from_string(text)
+    except ValueError:
+        raise BadRequest("is no signature in base 58", field="signature") from None
 
 
 def compile_transaction(

@@ -14,7 +14,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Self
 
 from solders.account import Account
 from solders.address_lookup_table_account import AddressLookupTableAccount
@@ -34,10 +33,12 @@ from assay.chain.base import (
     Cursor,
     Event,
     Memcmp,
+    OpenedChain,
     Receipt,
     Simulation,
     check_size,
     compile_transaction,
+    parse_signature,
     parse_transaction,
 )
 from assay.chain.builder import unit_limit
@@ -45,13 +46,13 @@ from assay.chain.events import decode_events
 from assay.chain.failures import failure
 from assay.chain.journal import Journal
 from assay.chain.keys import ensure_key
-from assay.chain.program import Program, load_program
+from assay.chain.program import Program
 from assay.chain.runtime import Runtime
 from assay.chain.store import Record, Store
 from assay.errors import BadRequest, ChainUnavailable, ConfigError, TransactionFailed
 
 
-class EmbeddedChain:
+class EmbeddedChain(OpenedChain):
     """The chain of one home. `async with EmbeddedChain(home) as chain: …`, or `await chain.open()` and `close()`.
 
     `operator`: key file of the program's upgrade authority; `slot_ms`: length of a slot; `now`: wall time in seconds;
@@ -70,19 +71,12 @@ class EmbeddedChain:
         if not 1 <= slot_ms <= 60_000:
             raise ConfigError("must be from 1 to 60000 milliseconds", field="slot_ms")
         self.home = home
-        self.program = program or load_program()
+        super().__init__(program)
         self.slot_ms = slot_ms
         self._operator = operator
         self._now = now
         self._opened = False
         self._airdrops = 0
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -192,11 +186,7 @@ class EmbeddedChain:
 
     async def receipt(self, signature: str) -> Receipt | None:
         """See `Chain.receipt`."""
-        try:
-            wanted = bytes(Signature.from_string(signature))
-        except ValueError:
-            raise BadRequest("is no signature in base 58", field="signature") from None
-        found = await self.journal.record(wanted)
+        found = await self.journal.record(bytes(parse_signature(signature)))
         return None if found is None else self._receipt(found)
 
     def _receipt(self, record: Record) -> Receipt:

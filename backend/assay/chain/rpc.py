@@ -10,7 +10,6 @@ import asyncio
 import struct
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Self
 
 from solana.rpc.commitment import Commitment, Finalized
 from solana.rpc.core import RPCException
@@ -32,14 +31,16 @@ from assay.chain.base import (
     Cursor,
     Event,
     Memcmp,
+    OpenedChain,
     Receipt,
     Simulation,
     compile_transaction,
+    parse_signature,
     parse_transaction,
 )
 from assay.chain.builder import unit_price
 from assay.chain.failures import error_json, failure
-from assay.chain.program import Program, load_program
+from assay.chain.program import Program
 from assay.chain.rpc_client import UNREACHABLE, Notifications, RpcConnection, rpc_failure
 from assay.chain.rpc_events import EventReader
 from assay.chain.rpc_sender import Sender
@@ -52,7 +53,7 @@ FRESH_SECONDS = 2.0
 """Age up to which a blockhash is used for another transaction; it is good for about 60 s."""
 
 
-class RpcChain:
+class RpcChain(OpenedChain):
     """The chain behind `url`. `async with RpcChain(url) as chain: …`.
 
     `ws_url`: its web socket (default: Solana's convention); `commitment`: when a transaction counts as landed;
@@ -69,8 +70,8 @@ class RpcChain:
         priority_fee: int = 0,
         timeout: float = 15,
     ) -> None:
+        super().__init__(program)
         self.url = url
-        self.program = program or load_program()
         self._commitment = Commitment(commitment)
         self._priority_fee = priority_fee
         self._connection = RpcConnection(url, commitment=commitment, timeout=timeout)
@@ -86,13 +87,6 @@ class RpcChain:
         self._events = EventReader(
             self._connection, self._notifications, self._sender, program=self.program, commitment=self._commitment
         )
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def open(self) -> None:
         """Connects. Raises `ChainUnavailable` if nobody answers at the address."""
@@ -170,10 +164,7 @@ class RpcChain:
 
     async def receipt(self, signature: str) -> Receipt | None:
         """See `Chain.receipt`."""
-        try:
-            wanted = Signature.from_string(signature)
-        except ValueError:
-            raise BadRequest("is no signature in base 58", field="signature") from None
+        wanted = parse_signature(signature)
         found = await self._sender.fetch(wanted)
         return None if found is None else self._sender.read(wanted, found)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from solders.account import Account
 from solders.pubkey import Pubkey
@@ -16,6 +16,7 @@ from assay.errors import AccountMalformed
 
 VERSION = {"solana-core": "4.0.0", "feature-set": 0}
 Method = Callable[[Params], Awaitable[Any]]
+T = TypeVar("T")
 
 
 class AccountMethods:
@@ -91,29 +92,24 @@ class AccountMethods:
         entries = [{"pubkey": str(key), "account": entry} for (key, _), entry in zip(found, shown, strict=True)]
         return await self.with_context(entries) if options.flag("withContext") else entries
 
-    async def _token_account_balance(self, params: Params) -> Any:
+    async def _token(self, params: Params, decode: Callable[[bytes], T], what: str) -> tuple[Account, T]:
         account = await self.chain.account(params.address(0))
         if account is None:
             raise invalid("Invalid param: could not find account")
         try:
             if account.owner not in tokens.PROGRAMS:
                 raise AccountMalformed
-            held = tokens.decode_token_account(account.data)
+            return account, decode(account.data)
         except AccountMalformed:
-            raise invalid("Invalid param: not a Token account") from None
+            raise invalid(f"Invalid param: not a Token {what}") from None
+
+    async def _token_account_balance(self, params: Params) -> Any:
+        account, held = await self._token(params, tokens.decode_token_account, "account")
         decimals = (await self.decimals([account])).get(held.mint, 0)
         return await self.with_context(token_amount(held.amount, decimals))
 
     async def _token_supply(self, params: Params) -> Any:
-        account = await self.chain.account(params.address(0))
-        if account is None:
-            raise invalid("Invalid param: could not find account")
-        try:
-            if account.owner not in tokens.PROGRAMS:
-                raise AccountMalformed
-            mint = tokens.decode_mint(account.data)
-        except AccountMalformed:
-            raise invalid("Invalid param: not a Token mint") from None
+        _, mint = await self._token(params, tokens.decode_mint, "mint")
         return await self.with_context(token_amount(mint.supply, mint.decimals))
 
     async def _token_accounts_by_owner(self, params: Params) -> Any:

@@ -108,13 +108,7 @@ async def work(db: Database, voter: bytes, *, answer: bytes | None = None) -> li
     return [
         {
             "type": "work",
-            "request": messages.b58(row["request"]),
-            "domain": row["domain"].hex(),
-            "answer": row["answer"].hex(),
-            "round": row["round"],
-            "panel_round": row["panel_round"],
-            "panel": [messages.b58(member) for member in row["panel"]],
-            "commit_until": row["commit_until"].timestamp().__trunc__(),
+            **_round(row),
             "spec_cid": row["spec_cid"],
             "index": row["index"],
             "item": {"cid": row["item"], "media_type": row["media_type"]},
@@ -133,17 +127,24 @@ async def openings(db: Database, voter: bytes, *, answer: bytes | None = None) -
     return [
         {
             "type": "openings",
-            "request": messages.b58(row["request"]),
-            "domain": row["domain"].hex(),
-            "answer": row["answer"].hex(),
-            "round": row["round"],
-            "panel_round": row["panel_round"],
-            "panel": [messages.b58(member) for member in row["panel"]],
-            "commit_until": row["commit_until"].timestamp().__trunc__(),
+            **_round(row),
             "commits": commits.get((row["answer"], row["round"]), []),
         }
         for row in rows
     ]
+
+
+def _round(row: Any) -> dict[str, Any]:
+    """What both messages say of a round."""
+    return {
+        "request": messages.b58(row["request"]),
+        "domain": row["domain"].hex(),
+        "answer": row["answer"].hex(),
+        "round": row["round"],
+        "panel_round": row["panel_round"],
+        "panel": [messages.b58(member) for member in row["panel"]],
+        "commit_until": row["commit_until"].timestamp().__trunc__(),
+    }
 
 
 async def _commits(db: Database, rows: Sequence[Any]) -> dict[tuple[bytes, int], list[dict[str, str]]]:
