@@ -162,8 +162,9 @@ class LookupTables:
 
         Raises `ChainUnavailable` if the chain makes no progress for a long time.
         """
-        wanted = set(addresses)
-        await self.extend(wanted)
+        in_order = list(dict.fromkeys(addresses))
+        wanted = set(in_order)
+        await self.extend(in_order)
         try:
             async with asyncio.timeout(PATIENCE):
                 pause = PAUSE
