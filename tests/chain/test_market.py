@@ -43,6 +43,17 @@ async def test_reference_example_settles_exactly(market: Any) -> None:
     assert receipt.logs_complete
     assert receipt == await chain.receipt(receipt.signature)
 
+    # an account's history is there, newest first, with what each transaction called on which accounts
+    person = market.ix.addresses.participant(labeler.pubkey())
+    past = [landed async for landed in chain.history(person)]
+    assert [call.name for one in past for call in one.calls] == ["settle_batch", "register", "set_payout", "stake"]
+    assert past[0].receipt == receipt
+    settled = past[0].calls[0]
+    assert settled.args["batch"] == 0
+    assert settled.accounts == tuple(meta.pubkey for meta in steps[-1].accounts)
+    tally = settled.args["tallies"][(settled.accounts.index(person) - 7) // 2]
+    assert (tally.good, tally.bad) == (50, 0)
+
     seen = [event async for event in chain.events(after=start[-1] if start else None, follow=False)]
     assert [event.name for event in seen if event.name == "RequestPosted"] == ["RequestPosted"]
     assert receipt.events[0] in seen

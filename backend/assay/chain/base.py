@@ -6,7 +6,7 @@ Every method may raise `ChainUnavailable`; what a transaction raises is said at 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
@@ -85,6 +85,25 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """An instruction of the program as a transaction called it. `accounts` are all that it was given, in order."""
+
+    name: str
+    args: Mapping[str, Any]
+    accounts: tuple[Pubkey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A transaction that landed and succeeded, opened: its receipt, and what it called of the program itself (not
+    what other programs called for it).
+    """
+
+    receipt: Receipt
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Simulation:
     """What a transaction would do. `error` is None where it would succeed."""
 
@@ -151,6 +170,10 @@ class Chain(Protocol):
 
     async def receipt(self, signature: str) -> Receipt | None:
         """The receipt of a transaction that landed; None if it is not known. Raises like `send` if it failed."""
+        ...
+
+    def history(self, address: Pubkey) -> AsyncIterator[Landed]:
+        """The transactions that name `address` and succeeded, newest first, fetched as they are asked for."""
         ...
 
     async def account(self, address: Pubkey) -> Account | None:
@@ -263,6 +286,17 @@ def compile_transaction(
         )
     signed = to_bytes_versioned(message)
     return VersionedTransaction.populate(message, [held[key].sign_message(signed) for key in needed])
+
+
+def calls(program: Program, transaction: VersionedTransaction, *, loaded: Sequence[Pubkey]) -> tuple[Call, ...]:
+    """What a transaction calls of `program`. `loaded`: its addresses from lookup tables, writable ones first."""
+    keys = [*transaction.message.account_keys, *loaded]
+    found = []
+    for instruction in transaction.message.instructions:
+        if keys[instruction.program_id_index] == program.id:
+            name, args = program.codec.decode_instruction(bytes(instruction.data))
+            found.append(Call(name, args, tuple(keys[index] for index in instruction.accounts)))
+    return tuple(found)
 
 
 def public_key(key: Keypair) -> Pubkey:

@@ -32,10 +32,12 @@ from assay.chain.base import (
     ChainClock,
     Cursor,
     Event,
+    Landed,
     Memcmp,
     OpenedChain,
     Receipt,
     Simulation,
+    calls,
     check_size,
     compile_transaction,
     parse_signature,
@@ -46,10 +48,14 @@ from assay.chain.events import decode_events
 from assay.chain.failures import failure
 from assay.chain.journal import Journal
 from assay.chain.keys import ensure_key
+from assay.chain.messages import Loaded
 from assay.chain.program import Program
 from assay.chain.runtime import Runtime
 from assay.chain.store import Record, Store
 from assay.errors import BadRequest, ChainUnavailable, ConfigError, TransactionFailed
+
+PAGE = 100
+"""Transactions of an account's history that are read at a time."""
 
 
 class EmbeddedChain(OpenedChain):
@@ -204,6 +210,18 @@ class EmbeddedChain(OpenedChain):
             logs=tuple(logs),
             program=self.program,
         )
+
+    async def history(self, address: Pubkey) -> AsyncIterator[Landed]:
+        """See `Chain.history`."""
+        before = None
+        while records := await self.journal.mentioning(bytes(address), before=before, until=None, limit=PAGE):
+            for record in records:
+                if record.error is None:
+                    made = VersionedTransaction.from_bytes(record.raw)
+                    loaded = Loaded.parse(record.loaded)
+                    opened = calls(self.program, made, loaded=[*loaded.writable, *loaded.readonly])
+                    yield Landed(self._receipt(record), opened)
+            before = records[-1].seq
 
     async def events(self, *, after: Cursor | None = None, follow: bool = True) -> AsyncIterator[Event]:
         """See `Chain.events`."""

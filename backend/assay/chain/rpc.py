@@ -30,6 +30,7 @@ from assay.chain.base import (
     ChainClock,
     Cursor,
     Event,
+    Landed,
     Memcmp,
     OpenedChain,
     Receipt,
@@ -51,6 +52,8 @@ RESIGN = 4
 """Times that `send` signs anew after an expiry before it gives up."""
 FRESH_SECONDS = 2.0
 """Age up to which a blockhash is used for another transaction; it is good for about 60 s."""
+PAGE = 100
+"""Signatures of an account's history that are asked for at a time."""
 
 
 class RpcChain(OpenedChain):
@@ -167,6 +170,22 @@ class RpcChain(OpenedChain):
         wanted = parse_signature(signature)
         found = await self._sender.fetch(wanted)
         return None if found is None else self._sender.read(wanted, found)
+
+    async def history(self, address: Pubkey) -> AsyncIterator[Landed]:
+        """See `Chain.history`."""
+        before: Signature | None = None
+        while True:
+            answer = await self._connection.call(
+                lambda b=before: self._client.get_signatures_for_address(  # type: ignore[misc]
+                    address, before=b, limit=PAGE, commitment=self._commitment
+                )
+            )
+            for entry in answer.value:
+                if entry.err is None:
+                    yield await self._sender.open(entry.signature)
+            if len(answer.value) < PAGE:
+                return
+            before = answer.value[-1].signature
 
     def events(self, *, after: Cursor | None = None, follow: bool = True) -> AsyncIterator[Event]:
         """See `Chain.events`. A slot's events come once the next slot is confirmed, so that none can come late."""

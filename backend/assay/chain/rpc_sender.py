@@ -13,7 +13,7 @@ from solders.rpc.errors import SendTransactionPreflightFailureMessage
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
-from assay.chain.base import Receipt, check_size
+from assay.chain.base import Landed, Receipt, calls, check_size
 from assay.chain.failures import error_json, failure
 from assay.chain.program import Program
 from assay.chain.rpc_client import UNREACHABLE, Notifications, RpcConnection, rpc_failure
@@ -179,13 +179,31 @@ class Sender:
         )
         return answer.value
 
-    async def _receipt(self, signature: Signature, *, error: Any) -> Receipt:
-        """The receipt of a transaction that has landed; its record may come a moment after its status."""
+    async def open(self, signature: Signature) -> Landed:
+        """A transaction that has landed and succeeded, with what it called."""
+        found = await self._record(signature)
+        if found is None:
+            raise ChainUnavailable(
+                f"the cluster lists {signature} but does not give its record", hint="ask again later"
+            )
+        loaded = found.transaction.meta.loaded_addresses
+        keys = [] if loaded is None else [*loaded.writable, *loaded.readonly]
+        return Landed(self.read(signature, found), calls(self._program, found.transaction.transaction, loaded=keys))
+
+    async def _record(self, signature: Signature) -> Any:
+        """What `fetch` gives, which may come a moment after the transaction's status; None if it does not come."""
         for attempt in range(RECORD_TRIES):
             found = await self.fetch(signature)
             if found is not None:
-                return self.read(signature, found)
+                return found
             await asyncio.sleep(min(0.02 * 1.3**attempt, 1))
+        return None
+
+    async def _receipt(self, signature: Signature, *, error: Any) -> Receipt:
+        """The receipt of a transaction that has landed."""
+        found = await self._record(signature)
+        if found is not None:
+            return self.read(signature, found)
         if error is not None:
             raise failure(error, program=self._program, logs=(), signature=str(signature))
         raise ChainUnavailable(
