@@ -92,3 +92,14 @@ async def test_keys_made_at_once_are_one(tmp_path: Path) -> None:
     keys = await asyncio.gather(*(asyncio.to_thread(ensure_key, path) for _ in range(8)))
     assert len({bytes(key) for key in keys}) == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["operator.json"]
+
+
+async def test_terms_that_nothing_could_be_settled_under_are_refused(embedded: EmbeddedChain, tmp_path: Path) -> None:
+    settings = load(home=tmp_path)
+    for params, quorum in (({"panel_size": 7, "quorum_bps": 8000}, 6), ({"panel_size": 6, "quorum_bps": 10_000}, 6)):
+        with pytest.raises(ConfigError, match=f"asks for {quorum} of") as caught:
+            await ensure_market(embedded, settings, params=params)
+        assert caught.value.field == "quorum_bps"
+        least = int(str(caught.value.hint).split()[2])
+        assert -(-params["panel_size"] * least // 10_000) == 5
+    await ensure_market(embedded, settings, params={"panel_size": 7})

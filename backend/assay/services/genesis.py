@@ -16,7 +16,9 @@ from assay.chain import setup
 from assay.chain.base import Chain
 from assay.chain.keys import ensure_key
 from assay.chain.tokens import associated_address, decode_token_account
-from assay.errors import FieldError, Unavailable
+from assay.domain import money, tally
+from assay.errors import ConfigError, FieldError, Unavailable
+from assay.services.transactions import MOST_SIGNATURES
 from assay.settings import Settings
 
 DECIMALS = 6
@@ -49,12 +51,27 @@ PARAMS: Mapping[str, Any] = {
 async def ensure_market(
     chain: Chain, settings: Settings, *, params: Mapping[str, Any] | None = None
 ) -> tuple[Keypair, Keypair]:
-    """Makes token and Market where there are none; keys of the operator (authority) and of the token's mint."""
+    """Makes token and Market where there are none; keys of the operator (authority) and of the token's mint.
+
+    `params` replace those of `PARAMS`. Raises `ConfigError` for terms under which nothing could ever be settled.
+    """
+    terms = {**PARAMS, **(params or {})}
+    _check(terms)
     operator = ensure_key(settings.operator_file)
     mint = ensure_key(settings.keys_dir / "mint.json")
     await setup.ensure_sol(chain, operator.pubkey(), least=1, give=OPERATOR_LAMPORTS)
-    await setup.initialize(chain, authority=operator, mint=mint, params={**PARAMS, **(params or {})}, decimals=DECIMALS)
+    await setup.initialize(chain, authority=operator, mint=mint, params=terms, decimals=DECIMALS)
     return operator, mint
+
+
+def _check(terms: Mapping[str, Any]) -> None:
+    quorum = tally.quorum(terms["panel_size"], terms["quorum_bps"])
+    if quorum > MOST_SIGNATURES:
+        raise ConfigError(
+            f"asks for {quorum} of {terms['panel_size']} signatures, and a settlement has room for {MOST_SIGNATURES}",
+            field="quorum_bps",
+            hint=f"at most {MOST_SIGNATURES * money.BPS // terms['panel_size']} with this panel_size",
+        )
 
 
 class Faucet:

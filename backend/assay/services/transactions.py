@@ -30,6 +30,8 @@ SIGNATURE, KEY, TABLE, TALLY = 110, 32, 34, 12
 """Bytes of one Ed25519 signature with key and offsets, an address, a lookup table and a tally in a transaction."""
 FIXED = 65 + 3 + 1 + 32 + 1 + 2 + 92 + 8 + 62 + 60
 """Bytes of the rest: signature, header, blockhash, the signed message, the instructions' heads and lengths."""
+MOST_SIGNATURES = 5
+"""Validators' signatures for which there is room beside at least one labeler who is in no table yet."""
 UNITS, UNITS_EACH = 80_000, 20_000
 """Compute units asked for: for a settlement, and for each participant that it pays."""
 MOST_UNITS = 1_400_000
