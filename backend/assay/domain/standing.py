@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,6 +27,35 @@ def refit_point(judged: int) -> int:
     or 0.
     """
     return 1 << judged.bit_length() - 1 if judged >= FIRST_REFIT else 0
+
+
+Judged: TypeAlias = Sequence[tuple[Sequence[tuple[bytes, Any]], Any | None]]
+"""Judged answers (or tasks) in the order of the log: each its votes (wallet, value), and the known value or None."""
+
+
+def coded(judged: Judged, *, classes: Sequence[Any]) -> tuple[dict[bytes, int], Answers | None]:
+    """Votes as integers: each wallet's code (by its bytes), and the answers; None where there are none.
+
+    Raises ValueError for a value that is not of `classes`.
+    """
+    wallets = sorted({wallet for votes, _ in judged for wallet, _ in votes})
+    place = {wallet: code for code, wallet in enumerate(wallets)}
+    code = {value: index for index, value in enumerate(classes)}
+    rows = [(task, place[wallet], value) for task, (votes, _) in enumerate(judged) for wallet, value in sorted(votes)]
+    for value in (*(value for _, _, value in rows), *(known for _, known in judged if known is not None)):
+        if value not in code:
+            raise ValueError(f"value: {value!r} is not one of {list(classes)!r}")
+    if not rows:
+        return {}, None
+    return place, Answers(
+        np.array([row[0] for row in rows], np.int32),
+        np.array([row[1] for row in rows], np.int32),
+        np.array([code[row[2]] for row in rows], np.int32),
+        len(judged),
+        len(wallets),
+        len(code),
+        np.array([-1 if known is None else code[known] for _, known in judged], np.int32),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,26 +79,9 @@ class Register:
         for any other.
         """
         first = judged[: refit_point(len(judged))]
-        wallets = sorted({wallet for votes, _ in first for wallet, _ in votes})
-        place = {wallet: code for code, wallet in enumerate(wallets)}
-        code = {value: index for index, value in enumerate(classes)}
-        rows = [
-            (task, place[wallet], value) for task, (votes, _) in enumerate(first) for wallet, value in sorted(votes)
-        ]
-        for value in (*(value for _, _, value in rows), *(known for _, known in first if known is not None)):
-            if value not in code:
-                raise ValueError(f"value: {value!r} is not one of {list(classes)!r}")
-        if not rows:
+        place, answers = coded(first, classes=classes)
+        if answers is None:
             return cls({}, None)
-        answers = Answers(
-            np.array([row[0] for row in rows], np.int32),
-            np.array([row[1] for row in rows], np.int32),
-            np.array([code[row[2]] for row in rows], np.int32),
-            len(first),
-            len(wallets),
-            len(code),
-            np.array([-1 if known is None else code[known] for _, known in first], np.int32),
-        )
         collusion = detect(answers)
         group = np.where(collusion.flagged, collusion.group_of, -1)
         return cls(place, standings(answers, resolve(METHOD, answers).worker_skill, group))
