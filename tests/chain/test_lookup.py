@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
 from assay.chain import EmbeddedChain
-from assay.chain.lookup import CAPACITY, LookupTables, fetch_table
+from assay.chain.lookup import CAPACITY, LookupTables, fetch_table, retire_table
 from assay.chain.rpc import RpcChain
 from assay.chain.rpc_server import RpcServer
-from assay.errors import ChainUnavailable
+from assay.errors import AccountMalformed, ChainUnavailable
 
 
 def keys(count: int) -> list[Pubkey]:
@@ -126,3 +127,30 @@ async def test_over_json_rpc(embedded: EmbeddedChain, server: RpcServer) -> None
         assert await chain.table_slot() < await embedded.slot()
         (table,) = await LookupTables(chain, embedded.faucet).cover(wanted := keys(30))
         assert table.addresses == wanted
+
+
+async def test_a_table_is_retired_and_its_rent_comes_back(tmp_path: Path) -> None:
+    async with EmbeddedChain(tmp_path, slot_ms=2) as chain:
+        authority = Keypair()
+        await chain.airdrop(authority.pubkey(), 10**9)
+        tables = LookupTables(chain, authority)
+        await tables.cover(keys(30))
+        (address,) = tables.addresses
+        before = await lamports(chain, authority.pubkey())
+        rent = await lamports(chain, address)
+        assert rent > 0
+        assert not await retire_table(chain, address, authority=authority)
+        assert not await retire_table(chain, address, authority=authority), "513 slots are not over"
+        with pytest.raises(AccountMalformed, match="deactivated"):
+            await fetch_table(chain, address)
+        async with asyncio.timeout(60):
+            while not await retire_table(chain, address, authority=authority):  # noqa: ASYNC110  the chain's slots pass
+                await asyncio.sleep(0.05)
+        assert await retire_table(chain, address, authority=authority), "once more does no harm"
+        assert await chain.account(address) is None
+        assert await lamports(chain, authority.pubkey()) > before + 0.9 * rent
+
+
+async def lamports(chain: EmbeddedChain, address: Pubkey) -> int:
+    account = await chain.account(address)
+    return 0 if account is None else account.lamports

@@ -102,6 +102,28 @@ async def fetch_table(chain: Chain, address: Pubkey) -> AddressLookupTableAccoun
     return table
 
 
+async def retire_table(chain: Chain, address: Pubkey, *, authority: Keypair) -> bool:
+    """One step towards a table's end, whose rent goes back to `authority`; whether it is gone.
+
+    First it is deactivated; once nobody can name it any more (513 slots later) it is closed. To be called again later
+    while it gives False.
+    """
+    account = await chain.account(address)
+    if account is None:
+        return True
+    me = authority.pubkey()
+    try:
+        decode_table(address, account)
+    except AccountMalformed:
+        step = close_table(address, me, me)
+        if (await chain.simulate([step], payer=me)).error is not None:
+            return False
+        await chain.send([step], payer=authority)
+        return True
+    await chain.send([deactivate_table(address, me)], payer=authority)
+    return False
+
+
 class LookupTables:
     """The tables of one authority. Addresses are only ever added; calls may overlap.
 

@@ -46,6 +46,7 @@ REMIND = 5.0
 TICK = 0.25
 """Seconds after which a loop looks again though it heard nothing."""
 HOUSEKEEPING = 0.5
+RETIRE_SECONDS = 60.0
 LIKELY = 100
 """Labelers who are put into a new request's lookup tables before they work on it."""
 BELIEVED = 30.0
@@ -215,11 +216,16 @@ class Engine:
         await self.parts.publisher.publish_all()
         for row in await self.market.db.fetch("participants_working", POOL // 2):
             await self.parts.pool(await self.market.participants.get(row["wallet"]))
+        retire_at = 0.0
         while True:
             for row in await self.market.db.fetch("requests_to_draw"):
                 with contextlib.suppress(AssayError):
                     await self._prepare(row["address"])
             await self.parts.verdicts.again_everywhere()
+            if time.monotonic() > retire_at:
+                retire_at = time.monotonic() + RETIRE_SECONDS
+                with contextlib.suppress(AssayError):
+                    await self.parts.tables.retire()
             await asyncio.sleep(HOUSEKEEPING)
 
     async def _prepare(self, request: bytes) -> None:

@@ -16,7 +16,7 @@ from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from assay.chain.lookup import CAPACITY, LookupTables
+from assay.chain.lookup import CAPACITY, LookupTables, retire_table
 from assay.domain import messages
 from assay.errors import AssayError
 
@@ -32,6 +32,8 @@ LOOK, LONGEST_LOOK = 0.05, 0.5
 AGAIN = 2.0
 POOL = 4 * CAPACITY
 """Addresses in the pool at most: each further table that a settlement names takes 34 bytes of its transaction."""
+RETIRE = 20
+"""Tables of ended requests that are looked at in one go."""
 POOL_CURSOR = "lookup_pool"
 
 Keep = Callable[[list[Pubkey]], Awaitable[None]]
@@ -144,6 +146,13 @@ class Tables:
         found = self._requests.pop(request, None)
         if found is not None:
             found.close()
+
+    async def retire(self) -> None:
+        """A step towards the end of the tables of requests that have ended: their rent comes back."""
+        for row in await self._market.db.fetch("lookup_tables_ended", RETIRE):
+            address = Pubkey(row["address"])
+            if await retire_table(self._market.chain, address, authority=self._operator):
+                await self._market.db.execute("lookup_table_gone", row["address"])
 
     async def close(self) -> None:
         """Ends what is in the background."""

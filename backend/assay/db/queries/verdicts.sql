@@ -123,6 +123,12 @@ select address from lookup_tables where request = $1
 -- lookup_table_keep
 insert into lookup_tables (address, request) values ($1, $2) on conflict do nothing
 
+-- lookup_tables_ended
+select l.address from lookup_tables l join requests r on r.address = l.request where r.state = 'closed' order by random() limit $1
+
+-- lookup_table_gone
+delete from lookup_tables where address = $1
+
 -- cursor_get
 select value from cursors where name = $1
 
