@@ -14,10 +14,10 @@ from typing import Any
 
 from solders.keypair import Keypair
 
-from assay.domain import batch, merkle, messages, panel, reputation, spec, tally, votelog, work
+from assay.domain import batch, merkle, messages, panel, reputation, spec, tally, votelog, weights, work
 from assay.domain.history import History
 from assay.domain.tally import Role
-from assay.domain.work import Answer, Task, Vote
+from assay.domain.work import Answer, Counters, Task, Vote
 
 PROGRAM = sha256(b"program").digest()
 CID = "bafkrei" + "b" * 52
@@ -180,7 +180,19 @@ class World:
         return replace(made, votes=tuple(revealed))
 
     def settle(self, request: Request, tasks: list[Task], *, signers: int = 3) -> None:
+    def weigh(self, request: Request, tasks: list[Task], **named: Counters) -> list[Task]:
+        """As the settler does; `named`: counters that it makes up, by labeler's name."""
+        found = {}
+        for one in weights.newcomers(tasks, request.history.counters):
+            person = self.participants.get(one)
+            count = None if person is None else person.kinds[request.spec.kind_number]
+            found[one] = (0, 0) if count is None else (count.good, count.bad)
+        made_up = {wallet(name.replace("_", " ")): counters for name, counters in named.items()}
+        return weights.put(tasks, {**found, **request.history.counters, **made_up})
+
         made = batch.assemble(
+        if request.spec.weighs and all(answer.counters is None for task in tasks for answer in task.answers):
+            tasks = self.weigh(request, tasks)
             request.spec, domain=request.domain, tasks=tasks, history=request.history, participant=participant
         )
         digest = made.digest(participant)
@@ -204,8 +216,14 @@ class World:
         account.answers_rejected += sum(not entry.verdict for entry in made.answers)
         for one in made.tallies:
             person = self.participants.setdefault(
-                one.wallet, SimpleNamespace(accepted=0, rejected=0, agreed=0, disagreed=0, gold_passed=0, gold_failed=0)
-            )
+                one.wallet,
+                SimpleNamespace(
+                    accepted=0, rejected=0, agreed=0, disagreed=0, gold_passed=0, gold_failed=0,
+                    kinds=[SimpleNamespace(good=0, bad=0) for _ in range(8)],
+                ),
+            )  # fmt: skip
+            person.kinds[request.spec.kind_number].good += one.good
+            person.kinds[request.spec.kind_number].bad += one.bad
             names = ("accepted", "rejected") if one.role is Role.LABELER else ("agreed", "disagreed")
             for name, count in zip((*names, "gold_passed", "gold_failed"),
                                    (one.good, one.bad, one.gold_passed, one.gold_failed), strict=True):  # fmt: skip

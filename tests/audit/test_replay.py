@@ -275,6 +275,7 @@ async def test_disputes_change_books_and_tiers() -> None:
     person = world.participants[wallet("labeler 1")]
     person.accepted, person.rejected = person.accepted + 1, person.rejected - 1
     assert await finding(world) is None
+    person.kinds[0].good, person.kinds[0].bad = person.kinds[0].good + 1, person.kinds[0].bad - 1
     world.emit("DisputeOpened", **(opened | {"answer_id": bytes(32)}))
     found = await finding(world)
     assert found is not None

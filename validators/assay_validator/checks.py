@@ -25,7 +25,10 @@ AHEAD = 0
 
 @dataclass(frozen=True, slots=True)
 class OnChain:
-    """A request as this worker read it from the chain. Wallets, hashes and domain are raw bytes."""
+    """A request as this worker read it from the chain. Wallets, hashes and domain are raw bytes.
+
+    `since`: wall time of its last batch, or of its posting.
+    """
 
     address: bytes
     buyer: bytes
@@ -39,6 +42,8 @@ class OnChain:
     panel: tuple[bytes, ...]
     panel_round: int
     quorum_bps: int
+    kind: int = 0
+    since: int = 0
 
     @classmethod
     def of(cls, address: bytes, account: Any) -> OnChain:
@@ -56,6 +61,8 @@ class OnChain:
             panel=tuple(bytes(member) for member in account.panel[: account.panel_count]),
             panel_round=account.panel_round,
             quorum_bps=account.terms.params.quorum_bps,
+            kind=account.kind,
+            since=max(account.last_settled_at, account.posted_at),
         )
 
 

@@ -21,7 +21,7 @@ from assay.domain import spec as specs
 from assay.domain.history import History
 from assay.domain.spec import Spec
 from assay.errors import AssayError
-from assay_validator import checks
+from assay_validator import checks, counters
 from assay_validator.checks import OnChain
 from assay_validator.history import Past
 from assay_validator.judge import Judge, Work
@@ -288,6 +288,14 @@ class Worker:
                 participant=self._participant,
                 history=history,
             )
+            if spec.weighs and history is not None:
+                await counters.check(
+                    self._chain,
+                    request=request,
+                    tasks=found.tasks,
+                    known=history.counters,
+                    participant=self._participant,
+                )
             self._state.keep_signature(
                 request.domain,
                 batch=message["batch"],

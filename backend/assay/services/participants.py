@@ -13,13 +13,14 @@ from assay.domain.messages import b58
 from assay.domain.reputation import tier
 from assay.domain.tally import Role
 from assay.domain.work import Counters
-from assay.errors import Forbidden, NotFound
+from assay.errors import ChainUnavailable, Forbidden, NotFound
 
 if TYPE_CHECKING:
     from assay.services.market import Market
 
 BELIEVED = 2.0  # seconds that a stake read from the chain is believed
 CACHE = 100_000
+TOGETHER = 99  # wallets read in one call, beside a request
 COUNTERS = (
     "accepted", "rejected", "agreed", "disagreed", "gold_passed", "gold_failed",
     "disputes_won", "disputes_lost", "judgements", "strikes", "slashes",
@@ -92,18 +93,25 @@ class Participants:
         self._known[wallet] = (now + BELIEVED, found)
         return found
 
-    async def judged(self, wallets: Sequence[bytes], *, kind: int) -> dict[bytes, Counters]:
+    async def judged(self, wallets: Sequence[bytes], *, kind: int, request: bytes, batch: int) -> dict[bytes, Counters]:
         """Good and bad judgements of each wallet in tasks of `kind`, as the chain has them now.
 
-        Raises `NotFound` for a wallet that is not registered.
+        Read together with `request`, whose next batch must be `batch`: a node that lags would give counters older than
+        the request's last batch, which validators do not sign. Raises `ChainUnavailable` where it does, `NotFound` for
+        a wallet that is not registered.
         """
         found = {}
-        accounts = await self._market.chain.accounts([self.address(wallet) for wallet in wallets])
-        for wallet, account in zip(wallets, accounts, strict=True):
-            if account is None:
-                raise NotFound(f"{b58(wallet)} is not registered in the market", field="wallet")
-            read = self._market.chain.program.codec.decode_account(bytes(account.data), name="Participant")
-            found[wallet] = decode(read).kinds[kind]
+        codec = self._market.chain.program.codec
+        for start in range(0, len(wallets), TOGETHER):
+            part = wallets[start : start + TOGETHER]
+            addresses = [Pubkey(request), *(self.address(wallet) for wallet in part)]
+            asked, *accounts = await self._market.chain.accounts(addresses)
+            if asked is None or codec.decode_account(bytes(asked.data), name="Request").next_batch != batch:
+                raise ChainUnavailable("the chain, as read, is not at this batch", retry_after=1)
+            for wallet, account in zip(part, accounts, strict=True):
+                if account is None:
+                    raise NotFound(f"{b58(wallet)} is not registered in the market", field="wallet")
+                found[wallet] = decode(codec.decode_account(bytes(account.data), name="Participant")).kinds[kind]
         return found
 
     async def get(self, wallet: bytes) -> Participant:

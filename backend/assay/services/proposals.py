@@ -157,7 +157,7 @@ class Proposals:
                 gold = _gold(row["gold"])
                 evidence = await (_agreement if row["mode"] == 0 else _review)(tx, row, gold, room, most)
                 if spec.weighs and history is not None:
-                    await self._weigh(spec, evidence, history)
+                    await self._weigh(spec, evidence, history, request=request, batch=batch)
                 made = self._fit(spec, row["domain"], evidence, budget, participant, history)
                 if made is None:
                     return None
@@ -168,10 +168,10 @@ class Proposals:
         except asyncpg.UniqueViolationError:
             return await self.open(request)
 
-    async def _weigh(self, spec: Spec, evidence: Evidence, history: History) -> None:
+    async def _weigh(self, spec: Spec, evidence: Evidence, history: History, *, request: bytes, batch: int) -> None:
         """Names with each answer its labeler's counters: those of earlier batches, else what the chain says now."""
         new = weights.newcomers(evidence.tasks, history.counters)
-        now = await self._participants.judged(new, kind=spec.kind_number)
+        now = await self._participants.judged(new, kind=spec.kind_number, request=request, batch=batch)
         evidence.tasks[:] = weights.put(evidence.tasks, {**history.counters, **now})
 
     async def _earlier(self, request: bytes, spec: Spec, batch: int) -> History:

@@ -44,6 +44,7 @@ class Books:
     recorded: dict[int, int] = field(default_factory=dict)  # task index → records
     parts: dict[int, frozenset[bytes]] = field(default_factory=dict)  # task index → content its verdict rests on
     history: History | None = None  # from the header on, where its specification learns
+    settled_event: int = 0  # number of the event of the last batch, or of the posting
     closed: bool = False
 
     @property

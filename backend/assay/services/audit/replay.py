@@ -9,6 +9,7 @@ from assay.domain.messages import b58
 from assay.domain.tally import Role
 from assay.services.audit.books import Books
 from assay.services.audit.reader import ChainEvent, Logs, Reader
+from assay.services.audit.records import Records
 from assay.services.audit.report import Mismatch, Report, Scope
 from assay.services.audit.settlement import Counter, Counters, check
 from assay.services.audit.validators import ValidatorSet
@@ -35,6 +36,7 @@ class _Auditor:
         self.report = Report()
         self.validators = ValidatorSet()
         self.counters: Counters = {}
+        self.records = Records()
         self.requests: dict[bytes, Books] = {}
         self.disputes: dict[bytes, bytes] = {}  # dispute → labeler's wallet
         self.disputed = False
@@ -55,7 +57,7 @@ class _Auditor:
         return books
 
     def _on_RequestPosted(self, data: Any, event: ChainEvent) -> None:
-        books = Books(bytes(data.request), data, data.locked)
+        books = Books(bytes(data.request), data, data.locked, settled_event=self.report.events)
         self.requests[books.address] = books
         self.report.requests += 1
 
@@ -110,6 +112,7 @@ class _Auditor:
             data,
             line,
             scope=scope,
+            records=self.records,
             roles=self.validators,
             counters=self.counters,
             participant=self.reader.participant,
@@ -143,6 +146,7 @@ class _Auditor:
         if books.posted.mode == 1 and books.records_done < books.posted.records:
             books.records_done += 1
         counter = self.counters[labeler]
+        self.records.add(labeler, kind=books.posted.kind, good=1, bad=-1, event=self.report.events)
         counter.good += 1
         counter.bad -= 1
 
@@ -189,6 +193,10 @@ class _Auditor:
             expected |= {"accepted": counter.good, "rejected": counter.bad}
         elif not self.disputed:  # a dispute's votes count too, and are in no batch
             expected |= {"agreed": counter.good, "disagreed": counter.bad}
+        if counter.role is Role.LABELER:
+            for kind, found in enumerate(account.kinds):
+                expected_kind = self.records.now(wallet, kind=kind)
+                Scope().equal("participant", (found.good, found.bad), expected_kind, f"{b58(wallet)}: kind {kind}")
         for name, value in expected.items():
             Scope().equal("participant", getattr(account, name), value, f"{b58(wallet)}: {name}")
         self.report.participants += 1

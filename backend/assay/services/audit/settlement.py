@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.domain import batch as batches
-from assay.domain import merkle, messages, money, reputation, tally
+from assay.domain import merkle, messages, money, reputation, tally, weights
 from assay.domain.batch import Batch
 from assay.domain.messages import b58
 from assay.domain.spec import Spec
@@ -16,6 +16,7 @@ from assay.domain.votelog import Line
 from assay.domain.work import Task
 from assay.errors import AssayError
 from assay.services.audit.books import Books
+from assay.services.audit.records import Records
 from assay.services.audit.report import Mismatch, Report, Scope
 from assay.services.audit.validators import ValidatorSet
 
@@ -43,6 +44,7 @@ def check(
     scope: Scope,
     roles: ValidatorSet,
     counters: Counters,
+    records: Records,
     participant: Callable[[bytes], bytes],
     report: Report,
 ) -> None:
@@ -52,12 +54,16 @@ def check(
     _check_place(books, event, line, scope)
     panel = _check_evidence(books, spec, line, scope, roles)
     made = _assemble(books, spec, line, scope, participant)
+    _check_weights(books, spec, line, scope, records)
     _check_numbers(made, line, event, scope, made.digest(participant))
     _check_signatures(books, line, scope, panel)
     paid = _payments(books, made, line, counters)
     _check_payments(books, made, line, event, scope, paid)
     _check_log(books, event, scope, made.root, line.digest)
     _enter(books, spec, made, line, paid, counters)
+    for one in made.tallies:
+        records.add(one.wallet, kind=books.posted.kind, good=one.good, bad=one.bad, event=report.events)
+    books.settled_event = report.events
     report.batches += 1
     report.records += len(made.records)
     report.answers += len(made.answers)
@@ -113,6 +119,19 @@ def _assemble(books: Books, spec: Spec, line: Line, scope: Scope, participant: C
         if indices.count(index) + books.recorded.get(index, 0) > 1:
             raise scope.fail("verdicts", f"task {index} has more than one record")
     return made
+
+
+def _check_weights(books: Books, spec: Spec, line: Line, scope: Scope, records: Records) -> None:
+    """Votes are weighted by counters that were the chain's since the request's last batch, or its posting."""
+    if not spec.weighs or books.history is None:
+        return
+    kind, known = books.posted.kind, books.history.counters
+    named = weights.named(line.tasks, known=known)
+    for wallet in weights.newcomers(line.tasks, known):
+        stood = dict.fromkeys(records.since(wallet, kind=kind, event=books.settled_event))
+        if named[wallet] not in stood:
+            had = " or ".join(str(list(one)) for one in stood)
+            raise scope.fail("counters", f"{b58(wallet)} is named with {list(named[wallet])} instead of {had}")
 
 
 def _check_parts(books: Books, spec: Spec, task: Task, scope: Scope) -> None:
