@@ -149,7 +149,8 @@ class World:
         self.emit("PanelSeeded", request=request.address, seed_slot=seed_slot)
         self.slot = seed_slot
         request.panel_round += 1
-        seed = messages.panel_seed(domain=request.domain, panel_round=request.panel_round, slot_hash=bytes(32))
+        slot_hash = sha256(seed_slot.to_bytes(8, "little")).digest()
+        seed = messages.panel_seed(domain=request.domain, panel_round=request.panel_round, slot_hash=slot_hash)
         drawn = panel.draw(
             self.validators, seed=seed, seats=3, seed_slot=seed_slot, buyer=wallet("buyer"), min_stake=1000
         )
@@ -157,8 +158,8 @@ class World:
         request.panel = [by_wallet[one] for one in drawn]
         request.account.panel_round = request.panel_round
         self.emit(
-            "PanelDrawn", request=request.address, round=request.panel_round, from_=request.batch, seed=seed,
-            panel=drawn, at=0,
+            "PanelDrawn", request=request.address, round=request.panel_round, from_=request.batch,
+            slot_hash=slot_hash, seed=seed, panel=drawn, at=0,
         )  # fmt: skip
 
     def answer(self, request: Request, index: int, name: str, value: Any, votes: list[int] | None = None) -> Answer:
@@ -179,7 +180,6 @@ class World:
             revealed.append(replace(one, signature=messages.sign(voter, commit)))
         return replace(made, votes=tuple(revealed))
 
-    def settle(self, request: Request, tasks: list[Task], *, signers: int = 3) -> None:
     def weigh(self, request: Request, tasks: list[Task], **named: Counters) -> list[Task]:
         """As the settler does; `named`: counters that it makes up, by labeler's name."""
         found = {}
@@ -190,9 +190,10 @@ class World:
         made_up = {wallet(name.replace("_", " ")): counters for name, counters in named.items()}
         return weights.put(tasks, {**found, **request.history.counters, **made_up})
 
-        made = batch.assemble(
+    def settle(self, request: Request, tasks: list[Task], *, signers: int = 3) -> None:
         if request.spec.weighs and all(answer.counters is None for task in tasks for answer in task.answers):
             tasks = self.weigh(request, tasks)
+        made = batch.assemble(
             request.spec, domain=request.domain, tasks=tasks, history=request.history, participant=participant
         )
         digest = made.digest(participant)

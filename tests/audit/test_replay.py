@@ -188,6 +188,7 @@ CHANGES: dict[str, tuple[Callable[[World, Request], None], str, int | None]] = {
     "another log head": (chain("BatchSettled", 2, log_head=bytes(32)), "log head", 2),
     "another time of settlement": (chain("BatchSettled", 0, at=5), "log head", 0),
     "a panel that was not drawn": (swap_panel, "panel", None),
+    "a seed that no slot gave": (chain("PanelDrawn", 0, slot_hash=bytes(32)), "panel", None),
     "a seed from before the validators": (chain("PanelSeeded", 0, seed_slot=3), "panel", None),
     "an event missing": (drop_event, "batch number", 1),
     "a refund too large": (chain("RequestClosed", 0, refund=10**9), "refund", None),
@@ -274,8 +275,8 @@ async def test_disputes_change_books_and_tiers() -> None:
     account.records_done += 1
     person = world.participants[wallet("labeler 1")]
     person.accepted, person.rejected = person.accepted + 1, person.rejected - 1
-    assert await finding(world) is None
     person.kinds[0].good, person.kinds[0].bad = person.kinds[0].good + 1, person.kinds[0].bad - 1
+    assert await finding(world) is None
     world.emit("DisputeOpened", **(opened | {"answer_id": bytes(32)}))
     found = await finding(world)
     assert found is not None

@@ -13,6 +13,7 @@ from solders.pubkey import Pubkey
 from world import PARAMS, UNIT, Posted, keypair
 
 from assay.chain.tokens import TOKEN_2022
+from assay.domain.messages import panel_seed
 from assay.domain.panel import Candidate, draw
 
 GRACE, TIMEOUT, DISPUTES = PARAMS["grace"], PARAMS["panel_timeout"], PARAMS["dispute_window"]
@@ -178,6 +179,10 @@ def test_the_panel_is_the_one_python_draws(seats: int) -> None:
         assert event.seed_slot == world.slot + 1
         world.advance(slots=3)
         drawn = world.draw_call(posted).event("PanelDrawn")
+        slot_hash = bytes(drawn.slot_hash)
+        assert slot_hash == hashlib.sha256(b"slot%d" % event.seed_slot).digest()
+        domain = bytes(world.request(posted).domain)
+        assert bytes(drawn.seed) == panel_seed(domain=domain, panel_round=1, slot_hash=slot_hash)
         wallets = tuple(bytes(wallet) for wallet in drawn.panel)
         assert wallets == expected_panel(world, posted, event.seed_slot)
         request = world.request(posted)

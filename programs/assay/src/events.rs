@@ -144,6 +144,8 @@ pub struct PanelDrawn {
     pub round: u32,
     /// First batch of this panel.
     pub from: u64,
+    /// The hash of the seed's slot, from which anybody can make `seed` again.
+    pub slot_hash: [u8; 32],
     pub seed: [u8; 32],
     pub panel: Vec<Address>,
     pub at: i64,

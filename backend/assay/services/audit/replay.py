@@ -70,7 +70,7 @@ class _Auditor:
         self._books(data, event).seed_slot = data.seed_slot
 
     def _on_PanelDrawn(self, data: Any, event: ChainEvent) -> None:
-        """The panel follows from its seed and the validators who were in the set before the seed's slot."""
+        """The seed follows from the slot's hash, the panel from it and the validators who were in the set before."""
         books = self._books(data, event)
         scope = Scope(books.name, transaction=event.signature)
         scope.equal("panel", data.round, books.panel_round + 1, "round")
@@ -87,12 +87,10 @@ class _Auditor:
             )
         except panel.NotEnoughValidators as error:
             raise scope.fail("panel", str(error)) from error
-        slot_hash = getattr(data, "slot_hash", None)
-        if slot_hash is not None:
-            seed = messages.panel_seed(
-                domain=bytes(books.posted.domain), panel_round=data.round, slot_hash=bytes(slot_hash)
-            )
-            scope.equal("panel", bytes(data.seed), seed, "seed")
+        seed = messages.panel_seed(
+            domain=bytes(books.posted.domain), panel_round=data.round, slot_hash=bytes(data.slot_hash)
+        )
+        scope.equal("panel", bytes(data.seed), seed, "seed")
         scope.equal("panel", tuple(bytes(wallet) for wallet in data.panel), expected, f"round {data.round}")
         books.panel_round = data.round
         books.panels[data.round] = expected
@@ -112,9 +110,9 @@ class _Auditor:
             data,
             line,
             scope=scope,
-            records=self.records,
             roles=self.validators,
             counters=self.counters,
+            records=self.records,
             participant=self.reader.participant,
             report=self.report,
         )
@@ -146,9 +144,9 @@ class _Auditor:
         if books.posted.mode == 1 and books.records_done < books.posted.records:
             books.records_done += 1
         counter = self.counters[labeler]
-        self.records.add(labeler, kind=books.posted.kind, good=1, bad=-1, event=self.report.events)
         counter.good += 1
         counter.bad -= 1
+        self.records.add(labeler, kind=books.posted.kind, good=1, bad=-1, event=self.report.events)
 
     def _on_FeesCollected(self, data: Any, event: ChainEvent) -> None:
         books = self._books(data, event)
@@ -193,12 +191,12 @@ class _Auditor:
             expected |= {"accepted": counter.good, "rejected": counter.bad}
         elif not self.disputed:  # a dispute's votes count too, and are in no batch
             expected |= {"agreed": counter.good, "disagreed": counter.bad}
+        for name, value in expected.items():
+            Scope().equal("participant", getattr(account, name), value, f"{b58(wallet)}: {name}")
         if counter.role is Role.LABELER:
             for kind, found in enumerate(account.kinds):
                 expected_kind = self.records.now(wallet, kind=kind)
                 Scope().equal("participant", (found.good, found.bad), expected_kind, f"{b58(wallet)}: kind {kind}")
-        for name, value in expected.items():
-            Scope().equal("participant", getattr(account, name), value, f"{b58(wallet)}: {name}")
         self.report.participants += 1
 
     async def _check_account(self, books: Books) -> None:

@@ -66,6 +66,7 @@ pub fn handler(ctx: &mut Context<DrawPanel>) -> Result<()> {
         request: address,
         round,
         from: request.panel_from,
+        slot_hash: hash,
         seed,
         panel: panel[..seats].to_vec(),
         at: now.market,
