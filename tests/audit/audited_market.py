@@ -246,7 +246,7 @@ class World:
         )  # fmt: skip
         line = votelog.Line(
             request.batch, request.panel_round, tuple(tasks), len(made.records), made.judged, len(made.answers),
-            made.votes, made.root, digest, made.tallies, signatures, messages.unb58(transaction, size=64),
+            made.votes, made.root, digest, made.tallies, signatures, messages.unb58(transaction, size=64), at,
         )  # fmt: skip
         request.log.append(votelog.encode_batch(line))
         request.batch += 1

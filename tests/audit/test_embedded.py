@@ -142,6 +142,7 @@ class Market:
             made.votes, made.root, digest, made.tallies,
             tuple((bytes(wallet.pubkey()), raw) for wallet, raw in signed),
             messages.unb58(receipt.signature, size=64),
+            next(event.data.at for event in receipt.events if event.name == "BatchSettled"),
         )  # fmt: skip
         with (self.logs / f"{request}.jsonl").open("ab") as file:
             file.write(votelog.encode_batch(line))

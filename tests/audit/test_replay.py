@@ -133,6 +133,11 @@ def chain(name: str, nth: int, **values: Any) -> Callable[[World, Request], None
     return apply
 
 
+def another_time(world: World, request: Request) -> None:
+    chain("BatchSettled", 0, at=5)(world, request)
+    edit(1, lambda one: one.update(at=5))(world, request)
+
+
 def account(**values: Any) -> Callable[[World, Request], None]:
     return lambda world, request: vars(request.account).update(values)
 
@@ -175,6 +180,7 @@ CHANGES: dict[str, tuple[Callable[[World, Request], None], str, int | None]] = {
     "signatures missing": (edit(1, lambda one: one.update(signatures=one["signatures"][:1])), "quorum", 0),
     "a signature of another batch": (
         edit(1, lambda one: one["signatures"][0].update(signature=one["signatures"][1]["signature"])), "quorum", 0),
+    "another market time": (edit(2, lambda one: one.update(at=one["at"] + 1)), "market time", 1),
     "another transaction": (edit(3, lambda one: one.update(transaction="1" * 64)), "transaction", 2),
     "an instruction to labelers changed later": (
         edit(0, lambda one: one["spec"].update(instructions="Say cat.")), "specification", None),
@@ -186,7 +192,8 @@ CHANGES: dict[str, tuple[Callable[[World, Request], None], str, int | None]] = {
     "another fee": (chain("BatchSettled", 0, fee=1), "payments", 0),
     "another digest on chain": (chain("BatchSettled", 1, digest=bytes(32)), "digest", 1),
     "another log head": (chain("BatchSettled", 2, log_head=bytes(32)), "log head", 2),
-    "another time of settlement": (chain("BatchSettled", 0, at=5), "log head", 0),
+    "another time of settlement": (chain("BatchSettled", 0, at=5), "market time", 0),
+    "another time of settlement, in the log too": (another_time, "log head", 0),
     "a panel that was not drawn": (swap_panel, "panel", None),
     "a seed that no slot gave": (chain("PanelDrawn", 0, slot_hash=bytes(32)), "panel", None),
     "a seed from before the validators": (chain("PanelSeeded", 0, seed_slot=3), "panel", None),

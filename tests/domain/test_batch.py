@@ -206,6 +206,7 @@ def test_the_log_keeps_everything() -> None:
         tallies=made.tallies,
         signatures=((bytes(PANEL[0].pubkey()), bytes(64)),),
         transaction=bytes(64),
+        at=1_700_000_000,
     )
     lines = [votelog.encode_header(header), votelog.encode_batch(line)]
     first, second = votelog.read([*lines, lines[1][:-1]])

@@ -19,7 +19,7 @@ from assay.domain.tally import Role, Tally
 from assay.domain.work import Answer, Counters, Gold, Task, Vote
 from assay.errors import FieldError, field
 
-VERSION = 1
+VERSION = 2
 U16, U32 = 2**16 - 1, 2**32 - 1
 
 
@@ -36,7 +36,9 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One settled batch. `transaction` is the signature of the transaction that settled it."""
+    """One settled batch. `transaction` is the signature of the transaction that settled it, `at` its market time in
+    seconds: with root and digest what the log head on chain is made of (`merkle.batch_leaf`).
+    """
 
     batch: int
     panel_round: int
@@ -50,6 +52,7 @@ class Line:
     tallies: tuple[Tally, ...]
     signatures: tuple[tuple[bytes, bytes], ...]
     transaction: bytes
+    at: int
 
 
 def encode_header(header: Header) -> bytes:
@@ -84,6 +87,7 @@ def encode_batch(line: Line) -> bytes:
             "tallies": [_encode_tally(tally) for tally in line.tallies],
             "signatures": [{"wallet": b58(wallet), "signature": b58(signed)} for wallet, signed in line.signatures],
             "transaction": b58(line.transaction),
+            "at": line.at,
         }
     )
 
@@ -251,7 +255,7 @@ _TALLY: Sequence[str] = ("good", "bad", "gold_passed", "gold_failed")
 def decode_batch(line: bytes) -> Line:
     """A further line. Raises `FieldError` for what is no batch."""
     needed = ["type", "batch", "panel_round", "tasks", *_COUNTS, "root", "digest", "tallies", "signatures"]
-    one = fields(canonical.loads(line), "", needed=[*needed, "transaction"])
+    one = fields(canonical.loads(line), "", needed=[*needed, "transaction", "at"])
     if one["type"] != "batch":
         raise FieldError("type", f"is {one['type']!r}", hint='"batch" after the first line')
     counts = {name: whole(one[name], name, low=0, high=high) for name, high in _COUNTS.items()}
@@ -274,6 +278,7 @@ def decode_batch(line: bytes) -> Line:
         tallies=tuple(_decode_tally(tally, f"tallies[{i}]") for i, tally in enumerate(tallies)),
         signatures=tuple(signatures),
         transaction=_signature(one["transaction"], "transaction"),
+        at=whole(one["at"], "at", low=0, high=canonical.MAX_INT),
     )
 
 

@@ -13,7 +13,7 @@ from prometheus_client import Counter, Histogram
 from assay.chain.base import Event, Receipt
 from assay.domain import messages
 from assay.errors import ChainUnavailable
-from assay.services.proposals import Proposal
+from assay.services.proposals import Proposal, settled_event
 from assay.services.publish import Publisher
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Confirmer:
         self, proposal: Proposal, receipt: Receipt | None, *, signers: Sequence[bytes] | None = None
     ) -> None:
         """Records that `proposal` is settled. Without a receipt it was another's transaction: it is looked up."""
-        event = _settled(receipt, proposal) if receipt is not None else None
+        event = settled_event(receipt, proposal) if receipt is not None else None
         units = receipt.compute_units if receipt is not None else None
         if event is None:
             event, units = await self._find(proposal)
@@ -61,7 +61,7 @@ class Confirmer:
             proposal = Proposal.of_row(row)
             found = await self._db.row("settled_event", messages.b58(proposal.request), proposal.batch)
             receipt = await self._market.chain.receipt(found["signature"]) if found is not None else None
-            event = _settled(receipt, proposal) if receipt is not None else None
+            event = settled_event(receipt, proposal) if receipt is not None else None
             if event is not None and receipt is not None:
                 await self._record(proposal, event, receipt.compute_units, None, again=True)
                 count += 1
@@ -73,7 +73,7 @@ class Confirmer:
             row = await self._db.row("settled_event", messages.b58(proposal.request), proposal.batch)
             if row is not None:
                 receipt = await self._market.chain.receipt(row["signature"])
-                event = _settled(receipt, proposal) if receipt is not None else None
+                event = settled_event(receipt, proposal) if receipt is not None else None
                 if event is not None:
                     return event, receipt.compute_units if receipt is not None else None
             await asyncio.sleep(LOOK_SECONDS)
@@ -101,7 +101,7 @@ class Confirmer:
                 payees += [(wallet, 3) for wallet in cosigners[:extra]]
             await tx.execute(
                 "batch_settled", proposal.request, proposal.batch, event.data.panel_round, event.signature, event.slot,
-                units, cosigners or None,
+                units, cosigners or None, event.data.at,
             )  # fmt: skip
             amounts = {wallet: payment.amount for (wallet, _), payment in zip(payees, paid, strict=False)}
             answers = await tx.fetch("answers_of_batch", proposal.request, proposal.batch)
@@ -123,18 +123,6 @@ class Confirmer:
             if one["decided_at"] is not None:
                 LATENCY.observe(max(0.0, now - one["decided_at"].timestamp()))
         log.info("batch settled", request=messages.b58(proposal.request), batch=proposal.batch, answers=len(answers))
-
-
-def _settled(receipt: Receipt, proposal: Proposal) -> Event | None:
-    """The event of this batch's settlement among the receipt's."""
-    for event in receipt.events:
-        if (
-            event.name == "BatchSettled"
-            and event.data.batch == proposal.batch
-            and bytes(event.data.request) == proposal.request
-        ):
-            return event
-    return None
 
 
 def _shares(answers: Sequence[Any], amounts: dict[bytes, int]) -> dict[bytes, int]:

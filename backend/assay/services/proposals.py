@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import msgspec
 
+from assay.chain.base import Event, Receipt
 from assay.db.pool import Session
 from assay.domain import batch as batches
 from assay.domain import messages, money, votelog, weights
@@ -317,3 +318,15 @@ def cost(found: Batch, *, price: int, validation_fee: int, fee_bps: int, premium
     paid = money.labeler_pay(good, price, premium_bps)
     reserve = money.labeler_pay(bad, price, premium_bps)
     return paid + found.judged * validation_fee + money.market_fee(paid, fee_bps) + reserve
+
+
+def settled_event(receipt: Receipt, proposal: Proposal) -> Event | None:
+    """The event of this batch's settlement among the receipt's."""
+    for event in receipt.events:
+        if (
+            event.name == "BatchSettled"
+            and event.data.batch == proposal.batch
+            and bytes(event.data.request) == proposal.request
+        ):
+            return event
+    return None

@@ -15,8 +15,8 @@ import structlog
 
 from assay.domain import messages, votelog
 from assay.domain.votelog import Header, Line
-from assay.errors import AssayError
-from assay.services.proposals import Proposal
+from assay.errors import AssayError, ChainUnavailable, FieldError
+from assay.services.proposals import Proposal, settled_event
 
 if TYPE_CHECKING:
     from assay.services.market import Market
@@ -90,6 +90,7 @@ class Publisher:
     async def _begin(self, request: bytes) -> int:
         """Makes or mends the file; the number of the next batch."""
         path = self.path(request)
+        await asyncio.to_thread(_retire, path)
         count = await asyncio.to_thread(_mend, path)
         if count == 0:
             info = await self._market.requests.info(request, fresh=True)
@@ -126,8 +127,19 @@ class Publisher:
                 tallies=proposal.tallies,
                 signatures=tuple((wallet, by_wallet[wallet]) for wallet in signers if wallet in by_wallet),
                 transaction=messages.unb58(str(one["signature"]), size=64, field="transaction"),
+                at=await self._settled_time(proposal, one),
             )
         )
+
+    async def _settled_time(self, proposal: Proposal, row: dict[str, object]) -> int:
+        """Market time of the settlement: as it was recorded, or as the chain has it."""
+        if row["settled_time"] is not None:
+            return int(str(row["settled_time"]))
+        receipt = await self._market.chain.receipt(str(row["signature"]))
+        event = settled_event(receipt, proposal) if receipt is not None else None
+        if event is None:
+            raise ChainUnavailable(f"the chain does not give the settlement of batch {proposal.batch}", retry_after=1)
+        return int(event.data.at)
 
 
 def _append(path: Path, data: bytes) -> None:
@@ -172,3 +184,17 @@ def _read(path: Path, after: int) -> bytes:
         if start == 0:
             return b""
     return data[start : data.rfind(b"\n") + 1]
+
+
+def _retire(path: Path) -> None:
+    """Takes away a log of an earlier version: all of it is written anew from the database."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        first = file.readline()
+    try:
+        if first.endswith(b"\n"):
+            votelog.decode_header(first)
+    except FieldError as error:
+        log.warning("log is written anew", file=path.name, reason=str(error))
+        path.unlink()

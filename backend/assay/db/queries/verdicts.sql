@@ -103,7 +103,7 @@ where request = $1 and batch = $2 and state = 'proposed'
 
 -- batch_settled
 update batches set state = 'settled', settled_at = clock_timestamp(), panel_round = $3, signature = $4, slot = $5, compute_units = $6,
-       signers = coalesce($7, signers)
+       signers = coalesce($7, signers), settled_time = $8
 where request = $1 and batch = $2 and state = 'proposed'
 
 -- answers_settled

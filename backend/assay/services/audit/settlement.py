@@ -76,6 +76,7 @@ def _check_place(books: Books, event: Any, line: Line, scope: Scope) -> None:
     scope.equal("batch number", event.batch, books.next_batch, "on chain")
     scope.equal("batch number", line.batch, books.next_batch, "in the log")
     scope.equal("transaction", b58(line.transaction), scope.transaction, "in the log")
+    scope.equal("market time", line.at, event.at, "in the log")
     scope.equal("panel round", line.panel_round, event.panel_round, "in the log")
     scope.equal("panel round", event.panel_round, books.panel_round, "on chain")
 
