@@ -32,6 +32,7 @@ from assay.errors import (
     BlockhashExpired,
     ChainUnavailable,
     ProgramError,
+    SkipLimit,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -47,7 +48,10 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A task in hand."""
+    """A task in hand.
+
+    `hand_out` (random assignment): the `walk`, `n`, `line` and `head` by which the hand-out log can be held to it.
+    """
 
     task: bytes
     request: str
@@ -55,12 +59,13 @@ class Lease:
     index: int
     item: str
     media_type: str
+    hand_out: Mapping[str, Any] | None = None
 
 
 def _lease(view: Mapping[str, Any]) -> Lease:
     return Lease(
         bytes.fromhex(view["task"]), view["request"], bytes.fromhex(view["domain"]), view["index"], view["item"],
-        view["media_type"],
+        view["media_type"], view["hand_out"],
     )  # fmt: skip
 
 
@@ -158,6 +163,8 @@ class Client:
                 if not auth or self._token is None or attempt:
                     raise
                 self._token = None  # it expired: sign in once more
+            except SkipLimit:
+                raise  # waiting does not help
             except (TooManyRequests, Unavailable, ChainUnavailable) as error:
                 pause = error.retry_after or _pause(attempt)
                 if asyncio.get_running_loop().time() + pause > until:
@@ -321,6 +328,11 @@ class Client:
         path = f"/v1/requests/{address}/dataset"
         return bytes(await self.call("GET", path, query={"format": form}, raw=True))
 
+    async def agreement(self, address: str, *, start: int = 0, limit: int = 1000) -> dict[str, Any]:
+        """How far the raters of a request of mine agree, with a page of its records."""
+        query = {"start": start, "limit": limit}
+        return dict(await self.call("GET", f"/v1/requests/{address}/agreement", query=query))
+
     async def spec(self, address: str) -> dict[str, Any]:
         """A request's specification."""
         return dict(await self.call("GET", f"/v1/requests/{address}/spec"))
@@ -335,6 +347,10 @@ class Client:
             found += page["tasks"]
             start = page["next"]
         return found
+
+    async def hand_outs(self, address: str, *, after: int = 0) -> bytes:
+        """The published hand-out log of a request without its first `after` lines."""
+        return bytes(await self.call("GET", f"/v1/requests/{address}/handouts", query={"after": after}, raw=True))
 
     async def content(self, cid: str) -> bytes:
         """Bytes by their content address."""

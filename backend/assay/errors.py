@@ -16,6 +16,7 @@
     ├── UnsupportedMedia           415  unsupported_media
     │   └── MediaError             415  bad_media              an image that fails its checks
     ├── TooManyRequests            429  too_many_requests
+    │   └── SkipLimit              429  skip_limit             answer before more is given back
     ├── Unavailable                503  unavailable            try again; `retry_after`
     ├── StorageError               503  storage
     │   └── ContentCorrupt         500  content_corrupt        bytes do not match their CID
@@ -187,6 +188,12 @@ class TooManyRequests(AssayError):
     """Too many requests; wait."""
 
     status, code = 429, "too_many_requests"
+
+
+class SkipLimit(TooManyRequests):
+    """Too many tasks given back without an answer; waiting does not help, answering does."""
+
+    code = "skip_limit"
 
 
 class Unavailable(AssayError):

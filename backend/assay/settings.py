@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(
         default=600, ge=5, le=7 * 24 * 3600, description="Lease of a task unless its request says"
     )
+    skips_free: int = Field(
+        default=20, ge=1, le=10_000, description="Tasks of a request that a wallet may skip or let lapse"
+    )
+    skips_share: int = Field(default=20, ge=0, le=100, description="Percent of its answers that it may besides")
     vote_seconds: int = Field(default=120, ge=1, le=7 * 24 * 3600, description="Time to commit, and then to reveal")
 
     ipfs_url: str | None = Field(default=None, description="HTTP API of a Kubo node that also keeps the content")

@@ -122,6 +122,7 @@ class World:
             "schema": {"classes": CLASSES},
             "mode": "review",
             "overlap": 1 if changes.get("mode", "review") == "review" else 3,
+            "assignment": "open",
             "items": [{"cid": CID, "media_type": "image/png"}] * 40,
         }
         asked = spec.parse(document | changes)

@@ -185,6 +185,7 @@ def specification(mode: str) -> spec.Spec:
             "schema": {"classes": ["cat", "dog"]},
             "mode": mode,
             "overlap": 1 if mode == "review" else 3,
+            "assignment": "open",
             "items": [{"cid": CID, "media_type": "image/png"}] * 10,
         }
     )

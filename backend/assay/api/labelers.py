@@ -19,6 +19,7 @@ from assay.errors import (
     LeaseLost,
     NotFound,
     SignatureInvalid,
+    SkipLimit,
 )
 from assay.services.answers import MAX_BATCH, Submission, Taken
 from assay.services.tasks import MAX_CLAIM, Lease
@@ -41,8 +42,19 @@ class Claim(Model):
     tasks: Annotated[list[Hex32], msgspec.Meta(min_length=1, max_length=MAX_CLAIM)] | None = None
 
 
+class HandOutView(View):
+    """Which hand-out a task came by: the `n`-th of the wallet's walk, line `line` of the request's hand-out log, whose
+    sha256 is `head`. Keep it: no other log than one with this line can be shown to you later."""
+
+    walk: int
+    n: int
+    line: int
+    head: str
+
+
 class LeaseView(View):
-    """A task in hand. `domain` and `task` go into the answer message that is to be signed."""
+    """A task in hand. `domain` and `task` go into the answer message that is to be signed. `hand_out` is null where the
+    request lets labelers choose."""
 
     task: str
     request: str
@@ -51,6 +63,7 @@ class LeaseView(View):
     item: str
     media_type: str
     expires_at: datetime
+    hand_out: HandOutView | None
 
 
 class Leases(View):
@@ -206,18 +219,28 @@ async def _leases(context: Context, leases: list[Lease]) -> Leases:
                 item=lease.item,
                 media_type=lease.media_type,
                 expires_at=lease.expires_at,
+                hand_out=_hand_out(lease),
             )
         )
     return Leases(tasks=views)
+
+
+def _hand_out(lease: Lease) -> HandOutView | None:
+    if lease.walk is None or lease.n is None or lease.line is None or lease.head is None:
+        return None
+    return HandOutView(walk=lease.walk, n=lease.n, line=lease.line, head=lease.head.hex())
 
 
 def _taken(taken: Taken) -> TakenView:
     return TakenView(answer=taken.answer.hex(), task=taken.task.hex(), state=taken.state, again=taken.again)
 
 
-@routes.post("/v1/claims", auth=True, errors=(Forbidden, NotFound, Gone, Conflict))
+@routes.post("/v1/claims", auth=True, errors=(Forbidden, NotFound, Gone, Conflict, SkipLimit))
 async def claim(context: Context, body: Claim) -> Leases:
-    """Hands out tasks at random, each under a lease. Naming `tasks` is for requests of open assignment only."""
+    """Hands out tasks by lot, each under a lease. Naming `tasks` is for requests of open assignment only.
+
+    Who gave back too many without an answer (429, `skip_limit`) has to answer some first.
+    """
     leases = await context.market.tasks.claim(
         context.wallet,
         limit=body.limit,
@@ -277,9 +300,12 @@ async def submit_many(context: Context, body: AnswerBatch) -> BatchResults:
     )
 
 
-@routes.post("/v1/skips", auth=True)
+@routes.post("/v1/skips", auth=True, errors=(SkipLimit,))
 async def skip(context: Context, body: Skip) -> Skipped:
-    """Gives tasks back; they are not offered to this wallet again."""
+    """Gives tasks back; they are not offered to this wallet again.
+
+    A few of a request are free, more of them a share of its answers: skipping is no way to choose tasks.
+    """
     tasks = [unhex(task, field="tasks") for task in body.tasks]
     return Skipped(skipped=await context.market.tasks.skip(context.wallet, tasks))
 

@@ -275,3 +275,10 @@ async def log_lines(context: Context, query: LogQuery) -> web.Response:
     """The published vote log of a request: its specification, then a line a settled batch."""
     lines = await _engine(context).log_lines(context.address(), after=query.after)
     return web.Response(body=lines, content_type="application/jsonl")
+
+
+@routes.get("/v1/requests/{address}/handouts", media="application/jsonl", errors=(NotFound, Unavailable))
+async def handout_lines(context: Context, query: LogQuery) -> web.Response:
+    """The published log of hand-outs: who was handed which task, by which lot, and what was given back."""
+    lines = await _engine(context).handout_lines(context.address(), after=query.after)
+    return web.Response(body=lines, content_type="application/jsonl")

@@ -23,6 +23,7 @@ from assay.domain.tally import Role
 from assay.errors import AssayError, Unavailable
 from assay.services import votes
 from assay.services.confirm import Confirmer
+from assay.services.handouts import HandOuts
 from assay.services.hub import Hub
 from assay.services.indexer import Indexer
 from assay.services.panels import Panels
@@ -131,6 +132,7 @@ class Engine:
             "indexer": parts.indexer.run,
             "verdicts": self._judge,
             "rounds": self._close_rounds,
+            "hand-outs": parts.handouts.run,
             "housekeeping": self._keep_house,
             "reminders": self._remind,
         }
@@ -299,6 +301,11 @@ class Engine:
         await self.market.requests.info(request)
         return await self.parts.publisher.lines(request, after=after)
 
+    async def handout_lines(self, request: bytes, *, after: int = 0) -> bytes:
+        """The published log of hand-outs without its first `after` lines. Raises `NotFound`."""
+        await self.market.requests.info(request)
+        return await self.parts.handouts.lines(request, after=after)
+
     def _on_join(self, wallet: bytes) -> None:
         """A validator connected: tell it what it still has to do."""
         task = asyncio.create_task(self._catch_up(wallet), name="validator-catch-up")
@@ -331,7 +338,8 @@ class _Parts:
         self.operator = operator
         self.panels = Panels(market, operator)
         self.tables = Tables(market, operator)
-        self.publisher = Publisher(market)
+        self.handouts = HandOuts(market)
+        self.publisher = Publisher(market, self.handouts)
         self.confirmer = Confirmer(market, self.publisher)
         self.verdicts = Verdicts(market, hub=hub, panels=self.panels)
         self.settlement = Settlement(

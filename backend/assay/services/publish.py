@@ -7,7 +7,6 @@ start, and a line that was cut off is taken away first; so the file is always a 
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ import structlog
 from assay.domain import messages, votelog
 from assay.domain.votelog import Header, Line
 from assay.errors import AssayError, ChainUnavailable, FieldError
+from assay.services.handouts import HandOuts
+from assay.services.logfile import append, mend, read_after
 from assay.services.proposals import Proposal, settled_event
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ LINES = 50
 class Publisher:
     """Writes the logs under `settings.log_dir`."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, handouts: HandOuts) -> None:
         self._market = market
+        self._handouts = handouts
         self._db = market.db
         self._folder = market.settings.log_dir
         self._next: dict[bytes, int] = {}
@@ -45,7 +47,7 @@ class Publisher:
         """Appends what is settled and not in the file; how many batches."""
         written = 0
         async with self._locks.setdefault(request, asyncio.Lock()):
-            if request not in self._next:
+            if first := request not in self._next:
                 self._next[request] = await self._begin(request)
             while True:
                 rows = await self._db.fetch("batches_settled", request, self._next[request], LINES)
@@ -55,8 +57,11 @@ class Publisher:
                         break
                     lines.append(await self._line(row))
                 if not lines:
+                    if written or first:
+                        self._handouts.grown(request, batches=self._next[request])
                     return written
-                await asyncio.to_thread(_append, self.path(request), b"".join(lines))
+                await self._handouts.publish(request)  # no answer is published before its hand-out
+                await asyncio.to_thread(append, self.path(request), b"".join(lines))
                 self._next[request] += len(lines)
                 written += len(lines)
 
@@ -76,7 +81,7 @@ class Publisher:
     async def lines(self, request: bytes, *, after: int = 0) -> bytes:
         """The log without its first `after` lines; only whole lines."""
         path = self.path(request)
-        return await asyncio.to_thread(_read, path, after)
+        return await asyncio.to_thread(read_after, path, after)
 
     async def close(self) -> None:
         """Waits for what is being written."""
@@ -91,7 +96,7 @@ class Publisher:
         """Makes or mends the file; the number of the next batch."""
         path = self.path(request)
         await asyncio.to_thread(_retire, path)
-        count = await asyncio.to_thread(_mend, path)
+        count = await asyncio.to_thread(mend, path)
         if count == 0:
             info = await self._market.requests.info(request, fresh=True)
             assert info.domain is not None
@@ -102,7 +107,7 @@ class Publisher:
                 domain=info.domain,
                 spec=await self._market.requests.spec(request),
             )
-            await asyncio.to_thread(_append, path, votelog.encode_header(header))
+            await asyncio.to_thread(append, path, votelog.encode_header(header))
             count = 1
         return count - 1
 
@@ -140,50 +145,6 @@ class Publisher:
         if event is None:
             raise ChainUnavailable(f"the chain does not give the settlement of batch {proposal.batch}", retry_after=1)
         return int(event.data.at)
-
-
-def _append(path: Path, data: bytes) -> None:
-    """Appends and waits for the disk; a file that is new is flushed with its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.exists()
-    with open(path, "ab") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    if fresh:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _mend(path: Path) -> int:
-    """Cuts off a line that has no end; how many whole lines there are."""
-    if not path.exists():
-        return 0
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole != len(data):
-        log.warning("cut-off line taken away", file=path.name, bytes=len(data) - whole)
-        with open(path, "r+b") as file:
-            file.truncate(whole)
-            file.flush()
-            os.fsync(file.fileno())
-    return data.count(b"\n")
-
-
-def _read(path: Path, after: int) -> bytes:
-    """The whole lines of a file without the first `after`."""
-    if not path.exists():
-        return b""
-    data = path.read_bytes()
-    start = 0
-    for _ in range(after):
-        start = data.find(b"\n", start) + 1
-        if start == 0:
-            return b""
-    return data[start : data.rfind(b"\n") + 1]
 
 
 def _retire(path: Path) -> None:

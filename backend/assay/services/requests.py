@@ -23,6 +23,7 @@ from assay.domain import spec as specification
 from assay.domain.spec import Spec
 from assay.domain.work import Gold, commit_gold
 from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, NotFound, field
+from assay.services import handouts
 
 if TYPE_CHECKING:
     from assay.services.market import Market
@@ -351,7 +352,9 @@ class Requests:
                     [spec.items[i].media_type for i in part],
                     [spec.items[i].overlap if spec.mode == "agreement" else 1 for i in part],
                     [gold.get(i) for i in part],
+                    domain,
                 )
+            await handouts.begin(tx, self._market, address, domain=domain, assignment=spec.assignment)
             await tx.execute(
                 "request_open", address, domain, signature, account.price, account.validation_fee, account.locked,
                 account.deadline,

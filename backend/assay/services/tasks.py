@@ -1,4 +1,7 @@
-"""Tasks: handed out at random under a lease, each to as many labelers as it wants answers, never twice to a wallet."""
+"""Tasks: handed out by public randomness under a lease, each to as many as it wants answers, one voice an owner.
+
+The database hands out (`hand_out` in the migrations): walk, leases and the line of the hand-out log are one statement.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from assay.errors import Conflict, FieldError, Forbidden, Gone, NotFound, TooManyRequests, Unavailable
+from assay.domain.messages import b58
+from assay.errors import Conflict, FieldError, Forbidden, Gone, NotFound, SkipLimit, TooManyRequests, Unavailable
 from assay.services.requests import RequestInfo
 
 if TYPE_CHECKING:
@@ -21,14 +25,18 @@ if TYPE_CHECKING:
 
 MAX_CLAIM = 100
 MAX_HELD = 500  # leases of one wallet: hoarding would keep others from working
-SHUFFLE_MAX = 2**31 - 1
+CLAIMING = 2  # claims of one request at the database at once: it orders them, and who waits there holds a connection
 OPEN_SECONDS = 0.5  # how long the list of open requests is believed
 RETRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A task in a labeler's hands until `expires_at`."""
+    """A task in a labeler's hands until `expires_at`.
+
+    Where assignment is random: it is of the wallet's `n`-th hand-out in walk `walk`, which is line `line` of the log;
+    `head` is that line's sha256. Else these are None.
+    """
 
     task: bytes
     request: bytes
@@ -36,6 +44,21 @@ class Lease:
     item: str
     media_type: str
     expires_at: datetime
+    walk: int | None
+    n: int | None
+    line: int | None
+    head: bytes | None
+
+
+def _allowance(free: int, share: int, advice: str) -> str:
+    return f"{free}, and {share} % of its answers, lapsed leases included; {advice}"
+
+
+def _lease(row: Any, request: bytes) -> Lease:
+    return Lease(
+        row["id"], request, row["index"], row["item"], row["media_type"], row["expires_at"], row["walk"], row["n"],
+        row["line"], row["head"],
+    )  # fmt: skip
 
 
 class Tasks:
@@ -44,17 +67,17 @@ class Tasks:
     def __init__(self, market: Market) -> None:
         self._market = market
         self._db = market.db
-        self._locks: weakref.WeakValueDictionary[bytes, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._claiming: weakref.WeakValueDictionary[bytes, asyncio.Semaphore] = weakref.WeakValueDictionary()
         self._open: tuple[float, list[bytes]] = (0.0, [])
 
     async def claim(
         self, wallet: bytes, *, limit: int = 1, request: bytes | None = None, tasks: Sequence[bytes] | None = None
     ) -> list[Lease]:
-        """Hands up to `limit` tasks to `wallet`, at random; of `request`, or of any open one that it may work on.
+        """Hands up to `limit` tasks to `wallet`, by lot; of `request`, or of any open one that it may work on.
 
         `tasks` names them, where the request's specification allows that. An empty list: there is nothing to do now.
         Raises `NotFound`, `Gone` (the request has ended), `Forbidden` (no labeler, too little stake, buyer of the
-        request, too low a tier), `TooManyRequests` (too many leases held).
+        request, too low a tier), `TooManyRequests` (too many leases held), `SkipLimit` (too many given back).
         """
         if not 1 <= limit <= MAX_CLAIM:
             raise FieldError("limit", f"is {limit}", hint=f"1 to {MAX_CLAIM}")
@@ -71,18 +94,19 @@ class Tasks:
             candidates = [terms]
         else:
             candidates = await self._candidates(wallet, labeler)
-        lock = self._locks.setdefault(wallet, asyncio.Lock())
-        async with lock:  # two claims of one wallet at once would see each other's tasks as free
-            held = await self._db.value("leases_count", wallet) if limit > 1 else 0
-            if held >= MAX_HELD:
-                raise TooManyRequests(
-                    f"this wallet holds {held} tasks already", hint="submit or skip some", retry_after=1
-                )
-            found: list[Lease] = []
-            for terms in candidates:
-                found += await self._claim(wallet, terms, min(limit - len(found), MAX_HELD - held), tasks)
-                if len(found) >= limit:
-                    break
+        found: list[Lease] = []
+        refused: TooManyRequests | None = None
+        for terms in candidates:
+            try:
+                found += await self._claim(wallet, terms, limit - len(found), tasks)
+            except (TooManyRequests, Gone) as error:  # other requests may have work
+                if request is not None:
+                    raise
+                refused = error if isinstance(error, TooManyRequests) else refused
+            if len(found) >= limit:
+                break
+        if not found and refused is not None:
+            raise refused
         return found
 
     def _check(self, terms: RequestInfo, wallet: bytes, *, tier: int) -> None:
@@ -116,46 +140,58 @@ class Tasks:
         self._open = (0.0, [])
 
     async def _claim(self, wallet: bytes, terms: RequestInfo, limit: int, tasks: Sequence[bytes] | None) -> list[Lease]:
-        if limit <= 0:
-            return []
-        common = (terms.address, wallet)
-        if tasks is not None:
-            rows = await self._attempt("tasks_claim_named", *common, limit, terms.lease_seconds, list(tasks))
-        else:
-            start = random.randint(0, SHUFFLE_MAX)
-            rows = await self._attempt("tasks_claim", *common, limit, terms.lease_seconds, start, SHUFFLE_MAX)
-            if len(rows) < limit and start > 0:
-                rest = limit - len(rows)
-                rows += await self._attempt("tasks_claim", *common, rest, terms.lease_seconds, 0, start - 1)
-        return [
-            Lease(row["id"], terms.address, row["index"], row["item"], row["media_type"], row["expires_at"])
-            for row in rows
-        ]
+        async with self._claiming.setdefault(terms.address, asyncio.Semaphore(CLAIMING)):
+            rows = await self._attempt(
+                "tasks_claim", terms.address, wallet, b58(wallet), limit, float(terms.lease_seconds), MAX_HELD,
+                None if tasks is None else list(tasks),
+            )  # fmt: skip
+        if not rows or rows[0]["outcome"] == "task":
+            return [_lease(row, terms.address) for row in rows]
+        match rows[0]["outcome"]:
+            case "held":
+                raise TooManyRequests(
+                    f"this wallet holds {MAX_HELD} tasks already", hint="submit or skip some", retry_after=1
+                )
+            case "skips":
+                raise SkipLimit(
+                    "with the tasks in hand, this wallet could give back more than it may",
+                    field="request",
+                    hint=_allowance(rows[0]["index"], rows[0]["n"], "answer those in hand first"),
+                )
+            case "ended":
+                raise Gone("the request has ended: it hands out nothing more")
+        raise Unavailable("the request's hand-outs are not logged yet", retry_after=1)
 
     async def _attempt(self, name: str, *arguments: object) -> list[Any]:
         for _ in range(RETRIES):
             try:
                 return await self._db.fetch(name, *arguments)
-            except (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
-                continue  # another process claimed for the same wallet at the same moment
-        raise Unavailable("the tasks are contended", retry_after=0.1)
-
-    async def skip(self, wallet: bytes, tasks: Sequence[bytes]) -> int:
-        """Gives tasks back, never to be offered to `wallet` again; how many it held."""
-        for _ in range(RETRIES):
-            try:
-                rows = await self._db.fetch("tasks_skip", list(tasks), wallet)
-                return len(rows)
             except asyncpg.DeadlockDetectedError:
                 continue
         raise Unavailable("the tasks are contended", retry_after=0.1)
 
+    async def skip(self, wallet: bytes, tasks: Sequence[bytes]) -> int:
+        """Gives tasks back, never to be offered to `wallet` again; how many it held.
+
+        Raises `SkipLimit` where that would be more of a request than it may give back: none of that request's are then.
+        """
+        skipped, limit = 0, None
+        for row in await self._db.fetch("requests_of_leases", list(tasks), wallet):
+            (done,) = await self._attempt("tasks_skip", row["request"], wallet, list(tasks))
+            skipped += done["skipped"]
+            if done["outcome"] == "limit":
+                limit = SkipLimit(
+                    f"this wallet may give back {done['left_']} more tasks of request {b58(row['request'])}",
+                    field="tasks",
+                    hint=_allowance(done["free_"], done["share_"], "answer some first"),
+                )
+        if limit is not None:
+            raise limit
+        return skipped
+
     async def held(self, wallet: bytes, *, limit: int = MAX_HELD) -> list[Lease]:
         """Leases of `wallet` that are still good."""
-        return [
-            Lease(row["task"], row["request"], row["index"], row["item"], row["media_type"], row["expires_at"])
-            for row in await self._db.fetch("leases_of", wallet, limit)
-        ]
+        return [_lease(row, row["request"]) for row in await self._db.fetch("leases_of", wallet, limit)]
 
     async def listed(self, request: bytes, *, start: int = 0, limit: int = 1000) -> list[Any]:
         """Tasks of a request in order of their index. Raises `NotFound`."""

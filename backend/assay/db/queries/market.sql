@@ -48,7 +48,7 @@ update requests set budget = $2 where address = $1 and budget <> $2
 -- requests_with_room
 select address from requests r
 where state = 'open' and exists (
-    select 1 from tasks t where t.request = r.address and t.state = 'open' and t.answers_taken < t.answers_wanted)
+    select 1 from places p where p.request = r.address and p.room > 0)
 
 -- requests_list
 -- $1 state or null, $2 buyer or null, $3 created before, $4 at most, $5 who asks or null: drafts are shown to their buyer only.
@@ -119,3 +119,25 @@ select id, label_hash, confidence, batch from tasks where request = $1 and batch
 
 -- health
 select 1
+
+-- agreement_state
+-- What a request's agreement was computed from: it changes exactly when these do.
+select (select count(*) from tasks t where t.request = $1 and t.state = 'done') as tasks,
+       (select count(*) from answers a where a.request = $1 and a.verdict is not null) as judged
+
+-- agreement_last
+select max(index) from tasks where request = $1
+
+-- agreement_answers
+-- Answers to decided records of a range of indices, their values as JSON text.
+select t.index, a.labeler as rater, (a.content -> 'value')::text as value, (t.label -> 'value')::text as label, a.verdict
+from tasks t join answers a on a.task = t.id
+where t.request = $1 and t.index >= $2 and t.index < $3 and t.label is not null and a.verdict is not null
+order by t.index, a.id
+
+-- agreement_votes
+-- Revealed votes on judged answers to tasks of a range of indices.
+select t.index, a.id as answer, v.voter as rater, v.vote, a.verdict
+from tasks t join answers a on a.task = t.id join votes v on v.answer = a.id and v.round = a.round
+where t.request = $1 and t.index >= $2 and t.index < $3 and a.verdict is not null and v.vote is not null
+order by t.index, a.decided_at, a.id, v.voter

@@ -95,19 +95,20 @@ select (select count(*) from answers a where a.request = $1 and a.state = 'judge
 -- review_exhausted
 -- Tasks whose every answer was rejected: they want one more, from another labeler.
 select t.id from tasks t
-where t.request = $1 and t.decided_at is null and t.answers_taken >= t.answers_wanted
+where t.request = $1 and t.decided_at is null and exists (select 1 from places p where p.task = t.id and p.room = 0)
   and not exists (select 1 from answers a where a.task = t.id and a.state in ('submitted', 'judging'))
   and not exists (select 1 from leases l where l.task = t.id)
 
 -- requests_exhausted
 select distinct t.request from tasks t join requests r on r.address = t.request
-where r.mode = 1 and r.state = 'open' and t.decided_at is null and t.answers_taken >= t.answers_wanted
+where r.mode = 1 and r.state = 'open' and t.decided_at is null and exists (select 1 from places p where p.task = t.id and p.room = 0)
   and not exists (select 1 from answers a where a.task = t.id and a.state in ('submitted', 'judging'))
   and not exists (select 1 from leases l where l.task = t.id)
 
 -- tasks_again
-update tasks set state = 'open', answers_wanted = answers_taken + 1
-where id = any($1::bytea[]) and decided_at is null and answers_taken >= answers_wanted
+-- One answer more each; a trigger gives the task its room.
+update tasks t set state = 'open', answers_wanted = t.answers_wanted + 1
+where t.id = any($1::bytea[]) and t.decided_at is null and exists (select 1 from places p where p.task = t.id and p.room = 0)
 
 -- task_gold
 select id, index, gold from tasks where id = $1

@@ -7,6 +7,7 @@ from typing import Any
 from assay.domain import messages, panel
 from assay.domain.messages import b58
 from assay.domain.tally import Role
+from assay.services.audit.assignment import AssignmentAudit
 from assay.services.audit.books import Books
 from assay.services.audit.reader import ChainEvent, Logs, Reader
 from assay.services.audit.records import Records
@@ -34,6 +35,7 @@ class _Auditor:
         self.reader = reader
         self.logs = logs
         self.report = Report()
+        self.assignment = AssignmentAudit()
         self.validators = ValidatorSet()
         self.counters: Counters = {}
         self.records = Records()
@@ -44,6 +46,7 @@ class _Auditor:
     def take(self, event: ChainEvent) -> None:
         """One event. Those that no check needs are only counted."""
         self.report.events += 1
+        self.assignment.take(event)
         handler = getattr(self, f"_on_{event.name}", None)
         if handler is not None:
             handler(event.data, event)
@@ -117,6 +120,8 @@ class _Auditor:
             report=self.report,
         )
         scope.equal("records", data.records_done, books.records_done, "done so far, on chain")
+        assert books.header is not None
+        self.assignment.settled(books.address, books.header.spec, line, at=data.at)
 
     def _on_DisputeOpened(self, data: Any, event: ChainEvent) -> None:
         """Only a rejection of the batch that it names can be disputed."""
@@ -174,6 +179,15 @@ class _Auditor:
                 books.open_log(lines, program=self.reader.program)
             if books.header is not None and (line := books.next_line()) is not None:
                 raise Scope(books.name, line.batch).fail("vote log", "a batch that was never settled on chain")
+            if books.header is not None:
+                self.report.handouts += self.assignment.check(
+                    books.address,
+                    program=self.reader.program,
+                    domain=books.header.domain,
+                    spec=books.header.spec,
+                    logs=self.logs,
+                    scope=books.scope,
+                )
             await self._check_account(books)
             mint = books.posted.mint_index
             for name in ("locked", "paid_labelers", "paid_validators", "fees", "refunded"):

@@ -38,6 +38,7 @@ class Report:
     signatures: int = 0
     panels: int = 0
     participants: int = 0
+    handouts: int = 0
     events: int = 0
     locked: dict[int, int] = field(default_factory=dict)
     paid_labelers: dict[int, int] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class Report:
         lines = [
             f"{self.requests} requests, {self.batches} batches, {self.records} records, {self.answers} answers "
             f"({self.answers_accepted} accepted), {self.votes} votes, {self.signatures} signatures, "
-            f"{self.panels} panels, from {self.events} events"
+            f"{self.panels} panels, {self.handouts} hand-outs, from {self.events} events"
         ]
         lines.append("everything fits" if self.ok else f"DOES NOT FIT: {self.finding}")
         return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""Owners: which wallets of a request are held to be one, from its settled answers.
+
+Nothing on the chain says who owns a wallet, so an owner is a wallet, until a group is found whose members answer as one
+(`assay.consensus.collusion`). From then on its members have one voice: what one was handed, no other is. Groups are
+learned from exactly the first 32, 64, 128, … records of the request's vote log, so an auditor learns the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from assay.consensus.collusion import detect
+from assay.domain.spec import Spec
+from assay.domain.standing import Judged, coded, refit_point
+
+LAST_POINT = 2**15
+"""Nothing is learned beyond so many records: 100,000 answers at an overlap of 3 take a second or two, and a group that
+was not found in them has no tasks left to gain.
+"""
+
+
+def learns(spec: Spec) -> bool:
+    """Whether a request's owners are learned: by agreement on choices, assigned at random. Elsewhere owner = wallet."""
+    return (spec.assignment, spec.mode, spec.kind) == ("random", "agreement", "choice")
+
+
+def owners_point(records: int) -> int:
+    """How many of the first `records` records the owners are learned from: 0, 32, 64, … up to `LAST_POINT`."""
+    return min(refit_point(records), LAST_POINT)
+
+
+def groups(judged: Judged, *, classes: Sequence[Any]) -> tuple[tuple[bytes, ...], ...]:
+    """Groups of wallets that answer as one, each sorted, in order of their first wallet.
+
+    `judged`: each record's answers (labeler, value) and its gold value or None, as many as the point says. Raises
+    ValueError for a value that is not of `classes`.
+    """
+    place, answers = coded(judged, classes=classes)
+    if answers is None:
+        return ()
+    found = detect(answers)
+    number = np.where(found.flagged, found.group_of, -1)
+    members: dict[int, list[bytes]] = {}
+    for wallet, code in place.items():
+        if number[code] >= 0:
+            members.setdefault(int(number[code]), []).append(wallet)
+    return tuple(sorted(tuple(sorted(group)) for group in members.values() if len(group) > 1))

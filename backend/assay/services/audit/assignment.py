@@ -1,0 +1,227 @@
+"""The hand-outs of a request, replayed from its published log: every start, every walk, every owner, every answer.
+
+The log has one order, in which each line stands for one transaction; so a hand-out is recomputed from the lines before
+it and compared exactly. What the lines say is checked against the vote log at the end: answers, and learned owners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from assay.domain import messages, owners
+from assay.domain.assignment import Circle, place, start
+from assay.domain.assignment_log import Ended, HandOut, Header, More, Owners, read
+from assay.domain.messages import b58
+from assay.domain.spec import Spec
+from assay.domain.verdict import value_of
+from assay.domain.votelog import Line
+from assay.errors import FieldError
+from assay.services.audit.reader import ChainEvent, Logs
+from assay.services.audit.report import Scope
+
+GRACE_MS = 600_000
+"""How long after the settlement that reached a point hand-outs may still go by older owners: learning takes a while,
+and the clocks of chain and database differ.
+"""
+CHECK = "assignment"
+
+
+@dataclass(slots=True)
+class _Settled:
+    """What a request's vote log says of it. `reached`: point → when, wall time in milliseconds."""
+
+    answers: list[tuple[int, bytes]] = field(default_factory=list)
+    records: list[tuple[list[tuple[bytes, Any]], Any | None]] = field(default_factory=list)
+    count: int = 0
+    reached: dict[int, int] = field(default_factory=dict)
+
+
+class AssignmentAudit:
+    """`take` every event and `settled` every batch, in the chain's order; then `check` each request."""
+
+    def __init__(self) -> None:
+        self._paused = 0
+        self._requests: dict[bytes, _Settled] = {}
+
+    def take(self, event: ChainEvent) -> None:
+        """Learns how long the market was paused: a settlement's time leaves that out."""
+        if event.name == "Unpaused":
+            self._paused = event.data.paused_total
+
+    def settled(self, request: bytes, spec: Spec, line: Line, *, at: int) -> None:
+        """A batch of a request, settled at market time `at`."""
+        if spec.assignment != "random":
+            return
+        one = self._requests.setdefault(request, _Settled())
+        for task in sorted(line.tasks, key=lambda task: task.index):
+            for answer in task.answers:
+                if task.settles is None or answer.labeler in task.settles:
+                    one.answers.append((task.index, answer.labeler))
+            if not task.record or not owners.learns(spec):
+                continue
+            one.count += 1
+            if one.count <= owners.LAST_POINT:
+                known = None if task.gold is None else value_of(task.gold.label)
+                one.records.append(([(a.labeler, value_of(a.content)) for a in task.answers], known))
+            if owners.owners_point(one.count) == one.count:
+                one.reached[one.count] = (at + self._paused) * 1000
+
+    def check(self, request: bytes, *, program: bytes, domain: bytes, spec: Spec, logs: Logs, scope: Scope) -> int:
+        """How many hand-outs there were; raises `Mismatch` at the first thing that does not fit.
+
+        `<request>.tasks.jsonl` has to be there where answers are settled.
+        """
+        if spec.assignment != "random":
+            return 0
+        settled = self._requests.pop(request, _Settled())
+        lines = logs.lines(f"{b58(request)}.tasks")
+        if lines is None:
+            if settled.answers:
+                raise scope.fail(CHECK, f"{b58(request)}.tasks.jsonl is missing")
+            return 0
+        replayed = _Replay(spec, domain, settled, scope)
+        header = Header(program, request, domain, 0, 0)
+        try:
+            replayed.run(lines, header)
+        except FieldError as error:
+            raise scope.fail(CHECK, str(error)) from error
+        seen: set[tuple[int, bytes]] = set()
+        for index, labeler in settled.answers:
+            if (index, labeler) in seen:
+                raise scope.fail(CHECK, f"{b58(labeler)} answered task {index} twice")
+            seen.add((index, labeler))
+            if index not in replayed.hands.get(labeler, {}):
+                raise scope.fail(CHECK, f"{b58(labeler)} answered task {index}, which it was not handed")
+        return replayed.handouts
+
+
+@dataclass(slots=True)
+class _Wallet:
+    """What a wallet had: its walk, hand-outs, tasks, and leases that ended without an answer."""
+
+    walk: int
+    handouts: int = 0
+    tasks: int = 0
+    given_back: int = 0
+
+
+class _Replay:
+    """The lines of one log, one after the other. `hands`: wallet → task index → line of its hand-out."""
+
+    def __init__(self, spec: Spec, domain: bytes, settled: _Settled, scope: Scope) -> None:
+        self._domain, self._spec, self._settled, self._scope = domain, spec, settled, scope
+        ids = [messages.task_id(domain=domain, index=i, cid=item.cid) for i, item in enumerate(spec.items)]
+        wanted = [item.overlap if spec.mode == "agreement" else 1 for item in spec.items]
+        self._circle = Circle([place(domain=domain, task=task) for task in ids], wanted)
+        self._wallets: dict[bytes, _Wallet] = {}
+        self._skipped: dict[bytes, set[int]] = {}
+        self._leases: dict[tuple[int, int], bytes] = {}  # (line, task) → wallet
+        self._owner: dict[bytes, tuple[bytes, ...]] = {}
+        self._point = self._at = self._line = 0
+        self._limits = Header(b"", b"", b"", 0, 0)
+        self.hands: dict[bytes, dict[int, int]] = {}
+        self.handouts = 0
+
+    def _fail(self, detail: str) -> Exception:
+        return self._scope.fail(CHECK, f"line {self._line}: {detail}")
+
+    def _equal(self, what: str, found: object, expected: object) -> None:
+        if found != expected:
+            raise self._fail(f"{what}: {found} instead of {expected}")
+
+    def run(self, lines: Iterable[bytes], expected: Header) -> None:
+        """Raises `Mismatch`, or `FieldError` for a line that is none or not the next one."""
+        entries = read(lines)
+        header = next(entries, None)
+        if not isinstance(header, Header):
+            raise self._fail("the log has no header")
+        for name in ("program", "request", "domain"):
+            self._equal(name, getattr(header, name).hex(), getattr(expected, name).hex())
+        self._limits = header
+        for entry in entries:
+            assert not isinstance(entry, Header)
+            self._line = entry.line
+            if entry.at < self._at:
+                raise self._fail(f"at: {entry.at} is before the line before")
+            self._at = entry.at
+            match entry:
+                case HandOut():
+                    self._hand_out(entry)
+                case Ended():
+                    self._ended(entry)
+                case Owners():
+                    self._owners(entry)
+                case More():
+                    self._more(entry)
+
+    def _task(self, index: int) -> int:
+        if index >= len(self._circle):
+            raise self._fail(f"there is no task {index}")
+        return index
+
+    def _hand_out(self, entry: HandOut) -> None:
+        self.handouts += 1
+        known = self._wallets.get(entry.wallet)
+        wallet = known or _Wallet(len(self._wallets) + 1)
+        self._wallets[entry.wallet] = wallet
+        self._equal("walk", entry.walk, wallet.walk)
+        self._equal("n", entry.n, wallet.handouts + 1)
+        self._equal("start", entry.start, start(domain=self._domain, walk=entry.walk, n=entry.n))
+        self._equal("point", entry.point, self._point)
+        due = max((point for point, at in self._settled.reached.items() if at + GRACE_MS < entry.at), default=0)
+        if self._point < due:
+            raise self._fail(f"goes by the owners of point {self._point}, though point {due} was reached long before")
+        if entry.asked > max(1, self._spare(wallet)):
+            raise self._fail(f"{entry.asked} tasks asked for, with {wallet.given_back} given back")
+        group = self._owner.get(entry.wallet, (entry.wallet,))
+        had = [self.hands.get(member, {}) for member in group]
+        gone = [self._skipped.get(member, set()) for member in group]
+        drawn = self._circle.draw(
+            entry.start, entry.asked, lambda i: any(i in one for one in had) or any(i in one for one in gone)
+        )
+        self._equal("tasks", list(entry.tasks), drawn)
+        mine = self.hands.setdefault(entry.wallet, {})
+        for index in entry.tasks:
+            self._circle.take(index)
+            mine[index] = entry.line
+            self._leases[entry.line, index] = entry.wallet
+        wallet.handouts += 1
+        wallet.tasks += len(entry.tasks)
+
+    def _spare(self, wallet: _Wallet) -> int:
+        """What it may give back at most: as if it had answered all else."""
+        answered = wallet.tasks - wallet.given_back
+        return self._limits.free + self._limits.share * answered // 100 - wallet.given_back
+
+    def _ended(self, entry: Ended) -> None:
+        for line, task in entry.leases:
+            holder = self._leases.pop((line, task), None)
+            if holder is None:
+                raise self._fail(f"no lease of task {task} from line {line} is there to end")
+            del self.hands[holder][task]
+            self._circle.give(task)
+            wallet = self._wallets[holder]
+            wallet.given_back += 1
+            if entry.how == "skipped":
+                self._skipped.setdefault(holder, set()).add(task)
+                if self._spare(wallet) < 0:
+                    raise self._fail(f"{b58(holder)} has given back {wallet.given_back} tasks, more than it may")
+
+    def _more(self, entry: More) -> None:
+        index = self._task(entry.task)
+        if self._spec.mode != "review" or entry.more != 1 or self._circle.room(index) != 0:
+            raise self._fail(f"task {index} wants {entry.more} more answers, which nothing explains")
+        self._circle.give(index, entry.more)
+
+    def _owners(self, entry: Owners) -> None:
+        if entry.point <= self._point or owners.owners_point(entry.point) != entry.point:
+            raise self._fail(f"point: {entry.point} does not follow {self._point}")
+        if entry.point > len(self._settled.records):
+            raise self._fail(f"point: {entry.point} records are not in the vote log")
+        learned = owners.groups(self._settled.records[: entry.point], classes=self._spec.schema["classes"])
+        if entry.groups != learned:
+            raise self._fail(f"groups: {len(entry.groups)}, not the {len(learned)} that the vote log shows")
+        self._point = entry.point
+        self._owner = {wallet: group for group in learned for wallet in group}
