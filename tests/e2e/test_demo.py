@@ -22,6 +22,10 @@ def test_digits_then_replay_then_a_second_run_on_the_same_home(tmp_path: Path) -
     assert result["answers_accepted"] + result["answers_rejected"] == 200
     assert result["answers_rejected"] > 0, "a crowd that makes real mistakes"
     assert result["accuracy"] > result["accuracy_average_labeler"]
+    agreement = result["agreement"]
+    assert (agreement["raters"], agreement["level"], agreement["ratings"]) == ("labelers", "nominal", 200)
+    assert 0 < agreement["krippendorff_alpha"] < agreement["observed_agreement"] < 1
+    assert agreement["fleiss_kappa"] == pytest.approx(agreement["krippendorff_alpha"], abs=0.02)
     assert 0 < result["latency_ms"]["p50"] <= result["latency_ms"]["p95"] <= result["latency_ms"]["p99"]
     assert result["transactions"] >= 1
     assert result["compute_units_per_record"] > 0
@@ -42,6 +46,7 @@ def test_the_reference_example_comes_out_exactly(tmp_path: Path) -> None:
     assert (result["locked"], result["paid_contributors"], result["paid_validators"]) == ("500", "50", "2")
     assert result["refundable"] == "448"
     assert result["records"] == 50
+    assert (result["agreement"]["raters"], result["agreement"]["krippendorff_alpha"]) == ("validators", 1.0)
     check_books(result)
     assert assay("replay", "--home", str(tmp_path / "home"))["votes"] == 150
 

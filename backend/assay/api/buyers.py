@@ -202,16 +202,21 @@ async def cancel(context: Context) -> UnsignedView:
     "/v1/requests/{address}/dataset", auth=True, media="application/jsonl", errors=(NotFound, Forbidden, FieldError)
 )
 async def dataset(context: Context, query: DownloadQuery) -> web.StreamResponse:
-    """Downloads the finished records: label, confidence, answers, votes, payments, and proofs against the chain."""
+    """Downloads the finished records: label, confidence, agreement, answers, votes, payments, proofs against the chain.
+
+    The header `Assay-Agreement` has the raters' agreement over all records as JSON; Parquet has it in its metadata too.
+    """
     info = await visible(context)
     if info.buyer != context.wallet:
         raise Forbidden("the data set is its buyer's")
     parts = context.market.datasets.stream(info.address, query.format)
     first = await anext(parts, b"")
+    agreement = (await context.market.agreements.of(info.address)).summary()
     response = web.StreamResponse(
         headers={
             "Content-Type": FORMATS[query.format],
             "Content-Disposition": f'attachment; filename="{b58(info.address)}.{query.format}"',
+            "Assay-Agreement": msgspec.json.encode(agreement).decode(),
         }
     )
     response.enable_compression()

@@ -75,6 +75,7 @@ async def gather(
         "answers_rejected": books["answers_rejected"],
         "accuracy": round(float(np.mean(right)), 4) if right else None,
         "accuracy_average_labeler": round(float(np.mean(answers_right)), 4) if answers_right else None,
+        "agreement": await _agreement(buyer, request),
         "locked": _tokens(books["locked"]),
         "paid_contributors": _tokens(books["paid_labelers"]),
         "paid_validators": _tokens(books["paid_validators"]),
@@ -119,6 +120,12 @@ async def _books(chain: Chain, request: str) -> dict[str, int]:
         "answers_accepted": data.answers_accepted,
         "answers_rejected": data.answers_rejected,
     }
+
+
+async def _agreement(buyer: Client, request: str) -> dict[str, Any]:
+    """How far the raters agree, over all records."""
+    found = await buyer.agreement(request, limit=0)
+    return {name: value for name, value in found.items() if name not in ("by_rater", "records", "next")}
 
 
 async def _settlements(chain: Chain, request: str) -> tuple[list[str], int]:

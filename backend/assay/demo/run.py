@@ -288,6 +288,13 @@ async def _until_done(market: MarketProcesses, request: str, pace: crowd.Pace, *
         await asyncio.sleep(0.1)
 
 
+def _agreement(found: Mapping[str, Any]) -> str:
+    if found["krippendorff_alpha"] is None:
+        return "no record has two ratings"
+    kappa = "" if found["fleiss_kappa"] is None else f", Fleiss' κ {found['fleiss_kappa']:.3f}"
+    return f"of {found['raters']}: Krippendorff's α {found['krippendorff_alpha']:.3f}{kappa}"
+
+
 def show(result: Mapping[str, Any]) -> None:
     """Print a result as tables."""
     console = Console(file=sys.stdout, highlight=False)
@@ -301,6 +308,7 @@ def show(result: Mapping[str, Any]) -> None:
         "accuracy of the average labeler": (
             "no truth given" if accuracy is None else f"{result['accuracy_average_labeler']:.1%}"
         ),
+        "agreement beyond chance": _agreement(result["agreement"]),
         "tokens locked": result["locked"],
         "paid to contributors": result["paid_contributors"],
         "paid to validators": result["paid_validators"],

@@ -70,8 +70,13 @@ def edit_distance(a: str, b: str) -> int:
     return distance
 
 
+def folded(text: str) -> str:
+    """A text as texts are compared: without case, white space squeezed."""
+    return " ".join(text.casefold().split())
+
+
 def _text(a: str, b: str, schema: Mapping[str, Any]) -> Fraction:
-    first, second = " ".join(a.casefold().split()), " ".join(b.casefold().split())
+    first, second = folded(a), folded(b)
     longer = max(len(first), len(second))
     return 1 - Fraction(edit_distance(first, second), longer) if longer else Fraction(1)
 

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from assay.services.market import Market
 
 CHUNK = 500
+METADATA = "assay.agreement"
+"""Where a Parquet file has the agreement over all records, as JSON."""
 FORMATS = {"jsonl": "application/jsonl", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
-COLUMNS = ("index", "task", "item", "media_type", "label", "confidence", "answers", "accepted", "batch", "transaction")
+COLUMNS = (
+    "index", "task", "item", "media_type", "label", "confidence", "agreement", "answers", "accepted", "batch",
+    "transaction",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,13 @@ class Datasets:
     async def records(self, request: bytes) -> AsyncIterator[dict[str, Any]]:
         """Records that are decided, in order of their index.
 
-        Each has `label` and `confidence` (basis points), `answers` with their verdicts, signatures, votes and pay, and
+        Each has `label` and `confidence` (basis points), `agreement` of its raters (1 perfect, 0 what chance gives,
+        null where there is none), `answers` with their verdicts, signatures, votes and pay, and
         a `proof` against the root of the batch that settled it (null until then).
         """
         start = 0
         batches: dict[int, _Batch] = {}
+        agreement = (await self._market.agreements.of(request)).by_index()
         while True:
             tasks = await self._db.fetch("dataset_records", request, start, CHUNK)
             if not tasks:
@@ -76,7 +83,8 @@ class Datasets:
             numbers = {task["batch"] for task in done} | {one["batch"] for many in answers.values() for one in many}
             await self._load(request, {number for number in numbers if number is not None}, batches)
             for task in done:
-                yield _record(task, answers.get(task["id"], []), votes, batches)
+                record = _record(task, answers.get(task["id"], []), votes, batches)
+                yield {**record, "agreement": agreement.get(task["index"])}
 
     async def _load(self, request: bytes, numbers: set[int], batches: dict[int, _Batch]) -> None:
         missing = sorted(numbers - set(batches))
@@ -147,8 +155,11 @@ class Datasets:
         async for record in self.records(request):
             for name, value in _flat(record).items():
                 columns[name].append(value)
+        columns["agreement"] = [None if one is None else float(one) for one in columns["agreement"]]
         sink = io.BytesIO()
-        pyarrow.parquet.write_table(pyarrow.table(columns), sink)
+        summary = msgspec.json.encode((await self._market.agreements.of(request)).summary())
+        table = pyarrow.table(columns).replace_schema_metadata({METADATA: summary})
+        pyarrow.parquet.write_table(table, sink)
         return sink.getvalue()
 
 
@@ -204,7 +215,7 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
     label = record["label"]
     if isinstance(label, dict) and "value" in label:
         label = label["value"]
-    kept = ("index", "task", "item", "media_type", "confidence", "batch", "transaction")
+    kept = ("index", "task", "item", "media_type", "confidence", "agreement", "batch", "transaction")
     return {
         **{name: record[name] for name in kept},
         "label": label if isinstance(label, str) else msgspec.json.encode(label).decode(),

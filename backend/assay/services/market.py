@@ -11,6 +11,7 @@ import structlog
 if TYPE_CHECKING:
     from assay.chain import Chain
     from assay.db.pool import Database
+    from assay.services.agreement import Agreements
     from assay.services.answers import Answers
     from assay.services.datasets import Datasets
     from assay.services.earnings import Earnings
@@ -70,6 +71,7 @@ class Market:
     requests: Requests = field(init=False)
     tasks: Tasks = field(init=False)
     answers: Answers = field(init=False)
+    agreements: Agreements = field(init=False)
     datasets: Datasets = field(init=False)
     earnings: Earnings = field(init=False)
     engine: Engine | None = None
@@ -79,6 +81,7 @@ class Market:
     changed: Signals = field(default_factory=Signals)
 
     def __post_init__(self) -> None:
+        from assay.services.agreement import Agreements
         from assay.services.answers import Answers
         from assay.services.datasets import Datasets
         from assay.services.earnings import Earnings
@@ -98,5 +101,6 @@ class Market:
         self.answers = Answers(self)
         self.items = Items(self)
         self.relay = Relay(self)
+        self.agreements = Agreements(self)
         self.datasets = Datasets(self)
         self.earnings = Earnings(self)
