@@ -291,8 +291,10 @@ async def _until_done(market: MarketProcesses, request: str, pace: crowd.Pace, *
 def _agreement(found: Mapping[str, Any]) -> str:
     if found["krippendorff_alpha"] is None:
         return "no record has two ratings"
-    kappa = "" if found["fleiss_kappa"] is None else f", Fleiss' κ {found['fleiss_kappa']:.3f}"
-    return f"of {found['raters']}: Krippendorff's α {found['krippendorff_alpha']:.3f}{kappa}"
+    text = f"Krippendorff's α {found['krippendorff_alpha']:.3f}"
+    if found["fleiss_kappa"] is not None:
+        text += f", Fleiss' κ {found['fleiss_kappa']:.3f}; {found['observed_agreement']:.1%} of pairs agree"
+    return text
 
 
 def show(result: Mapping[str, Any]) -> None:
@@ -308,7 +310,7 @@ def show(result: Mapping[str, Any]) -> None:
         "accuracy of the average labeler": (
             "no truth given" if accuracy is None else f"{result['accuracy_average_labeler']:.1%}"
         ),
-        "agreement beyond chance": _agreement(result["agreement"]),
+        f"agreement of {result['agreement']['raters']}": _agreement(result["agreement"]),
         "tokens locked": result["locked"],
         "paid to contributors": result["paid_contributors"],
         "paid to validators": result["paid_validators"],
