@@ -79,6 +79,49 @@ def _tail(wins: int, trials: int, chance: int) -> int:
     return int(total * chance**wins)
 
 
+def next_tier(accepted: int, rejected: int) -> tuple[int, int] | None:
+    """The tier above, and how many further answers, all accepted, reach it; None from the highest."""
+    wanted = tier(accepted, rejected) + 1
+    if wanted > max(number for number, _, _ in TIER_RULES):
+        return None
+    high = 1
+    while tier(accepted + high, rejected) < wanted:  # it is reached at last: each rule's margin grows with n²
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if tier(accepted + middle, rejected) >= wanted else (middle, high)
+    return wanted, high
+
+
+def explain_tier(accepted: int, rejected: int) -> str:
+    """A labeler's tier and what the next one takes, in words."""
+    judged = accepted + rejected
+    text = f"{accepted} of {judged} answers accepted: tier {tier(accepted, rejected)}."
+    above = next_tier(accepted, rejected)
+    if above is None:
+        return text + " There is none above."
+    _, percent, least = next(rule for rule in TIER_RULES if rule[0] == above[0])
+    return text + (
+        f" Tier {above[0]} asks for {least} judged answers and an accepted share of {percent} %, surely (the lower "
+        f"Wilson bound at z = 2): {above[1]} more if all are accepted."
+    )
+
+
+def explain(good: int, bad: int) -> str:
+    """A score with the numbers it comes from, in words."""
+    found = score(good, bad)
+    text = f"{good} good and {bad} bad judgements"
+    if good + bad > MEMORY:
+        kept = good * MEMORY // (good + bad)
+        text += f", counted in share as {kept} and {MEMORY - kept} (at most {MEMORY} count)"
+        good, bad = kept, MEMORY - kept
+    return text + (
+        f": right in at least {found / 100:.2f} %, with 95 % certainty (the lower bound of Beta({good} + {PRIOR_GOOD}, "
+        f"{bad} + {PRIOR_BAD}): everybody starts as if with {PRIOR_GOOD} good and {PRIOR_BAD} bad)."
+    )
+
+
 HALF_LIFE = 90 * 24 * 3600
 """Seconds in which a judgement comes to count half: who was good a year ago is mostly unknown today, not bad."""
 

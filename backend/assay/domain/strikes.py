@@ -85,10 +85,39 @@ def is_outlier(strikes: int, judgements: int, *, error_rate: int) -> bool:
 
 def least_strikes(judgements: int, *, error_rate: int) -> int | None:
     """The fewest strikes of `judgements` that convict, or None when none do: what a participant is shown."""
-    for strikes in range(judgements + 1):
-        if is_outlier(strikes, judgements, error_rate=error_rate):
-            return strikes
-    return None
+    least = min(-(-(judgements * line.cost + THRESHOLD) // (line.gain + line.cost)) for line in LINES[error_rate])
+    return least if judgements >= MIN_JUDGEMENTS and least <= judgements else None
+
+
+def margin(strikes: int, judgements: int, *, error_rate: int) -> int:
+    """How many more strikes in a row convict; 0: convicted now. Raises as `is_outlier` does."""
+    if is_outlier(strikes, judgements, error_rate=error_rate):
+        return 0
+    right = judgements - strikes
+    needed = min(-(-(right * line.cost + THRESHOLD) // line.gain) for line in LINES[error_rate])
+    return max(needed - strikes, MIN_JUDGEMENTS - judgements)
+
+
+def explain(strikes: int, judgements: int, *, error_rate: int) -> str:
+    """The rule, and where one participant stands by it: shown to whom it may hit."""
+    left, least = (
+        margin(strikes, judgements, error_rate=error_rate),
+        least_strikes(judgements, error_rate=error_rate),
+    )
+    text = (
+        f"{strikes} of {judgements} judgements since the last slash went against you (a rejected answer, a vote beside "
+        f"the verdict, a failed gold task). The rule allows an honest rate of {ERROR_RATES[error_rate] / 10:g} % and "
+        f"convicts only beyond what chance explains: an honest participant ever with a chance below 1 in {BOUND}, and "
+        f"nobody before {MIN_JUDGEMENTS} judgements."
+    )
+    if least is not None:
+        text += f" With {judgements} judgements it takes {least} strikes."
+    if left == 0:
+        return (
+            text
+            + " You are beyond it: anybody may call slash_outlier now. A dispute that is upheld takes back its strike."
+        )
+    return text + f" From here {left} strikes in a row would be beyond it; each good judgement between moves that away."
 
 
 def slash_amount(stake: int, *, minimum: int, slash_bps: int) -> int:
