@@ -170,15 +170,9 @@ class World:
             domain=request.domain, task=task, labeler=made.labeler, content_hash=made.content_hash
         )
         made = replace(made, signature=messages.sign(key(name), message))
-        answer_id = made.id(domain=request.domain, task=task)
         revealed = []
         for voter, vote in zip(request.panel, votes or [], strict=False):
-            one = Vote(bytes(voter.pubkey()), 0, vote, sha256(bytes(voter) + answer_id).digest(), b"")
-            commitment = one.commitment(domain=request.domain, answer=answer_id)
-            commit = messages.commit(
-                domain=request.domain, answer=answer_id, round=0, voter=one.voter, commitment=commitment
-            )
-            revealed.append(replace(one, signature=messages.sign(voter, commit)))
+            revealed.append(self.vote(request, index, made, voter, vote))
         return replace(made, votes=tuple(revealed))
 
     def weigh(self, request: Request, tasks: list[Task], **named: Counters) -> list[Task]:
@@ -190,6 +184,19 @@ class World:
             found[one] = (0, 0) if count is None else (count.good, count.bad)
         made_up = {wallet(name.replace("_", " ")): counters for name, counters in named.items()}
         return weights.put(tasks, {**found, **request.history.counters, **made_up})
+
+    def vote(
+        self, request: Request, index: int, answer: Answer, voter: Keypair, vote: int = 1, *, round: int = 0
+    ) -> Vote:
+        """A vote on an answer to task `index`, signed."""
+        task = messages.task_id(domain=request.domain, index=index, cid=CID)
+        answer_id = answer.id(domain=request.domain, task=task)
+        one = Vote(bytes(voter.pubkey()), round, vote, sha256(bytes(voter) + answer_id).digest(), b"")
+        commitment = one.commitment(domain=request.domain, answer=answer_id)
+        commit = messages.commit(
+            domain=request.domain, answer=answer_id, round=round, voter=one.voter, commitment=commitment
+        )
+        return replace(one, signature=messages.sign(voter, commit))
 
     def settle(self, request: Request, tasks: list[Task], *, signers: int = 3) -> None:
         if request.spec.weighs and all(answer.counters is None for task in tasks for answer in task.answers):

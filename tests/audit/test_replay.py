@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from audited_market import CID, FEE, PRICE, Request, World, gold, participant, wallet
+from audited_market import CID, FEE, PRICE, Request, World, gold, key, participant, wallet
 
 from assay.domain import canonical, messages
 from assay.domain.history import History
@@ -214,6 +215,45 @@ async def test_whatever_is_changed_is_named(name: str) -> None:
     assert found is not None
     assert (found.check, found.batch) == (check, batch), str(found)
     assert found.request == messages.b58(request.address)
+
+
+@pytest.mark.parametrize(
+    ("votes", "why"),
+    [
+        ([1], "are 1 (2 of the panel's 3)"),
+        ([1, 1, "again"], "hold two of"),
+        ([1, 1, "later"], "are of 2 rounds"),
+        ([1, 1, "stranger"], "never a panel of this request"),
+        ([1, 1, "outsider"], "never a panel of this request"),
+    ],
+)
+async def test_votes_that_are_no_quorum_of_a_panel(votes: list[Any], why: str) -> None:
+    """The panel signed for it all the same; the auditor is not its friend."""
+    world = World()
+    request = world.post()
+    world.draw(request)
+    whole = world.answer(request, 0, "labeler 0", "cat", [1, 1, 1])
+    cast = [vote for vote, one in zip(whole.votes, votes, strict=False) if one == 1]
+    extra = {
+        "again": whole.votes[0],
+        "later": world.vote(request, 0, whole, request.panel[2], round=1),
+        "stranger": world.vote(request, 0, whole, key("validator 8")),
+    }
+    if votes[-1] == "outsider":  # a validator that was not drawn
+        outside = next(one for i in range(5) if (one := key(f"validator {i}")) not in request.panel)
+        cast.append(world.vote(request, 0, whole, outside))
+    elif votes[-1] != 1:
+        cast.append(extra[votes[-1]])
+    if votes[-1] != "again":
+        world.settle(request, [Task(0, (replace(whole, votes=tuple(cast)),))])
+    else:
+        world.settle(request, [Task(0, (whole,))])
+        edit(1, lambda one: first_answer(one)["votes"].append(first_answer(one)["votes"][0]))(world, request)
+    found = await finding(world)
+    assert found is not None
+    assert (found.check, found.batch) == ("votes", 0)
+    assert "tasks[0].answers[0].votes" in found.detail
+    assert why in found.detail
 
 
 async def test_an_escrow_that_cannot_pay() -> None:

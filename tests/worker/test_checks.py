@@ -6,83 +6,20 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from evidence import DOMAIN, LABELERS, PANEL, answer, make_spec, on_chain, participant, proposal, vote_on, wallet
 from solders.keypair import Keypair
 
-from assay.domain import batch, canonical, messages, spec, votelog
+from assay.domain import messages
 from assay.domain.spec import Spec
-from assay.domain.work import Answer, Task, Vote
+from assay.domain.work import Task
 from assay_validator import checks
-from assay_validator.checks import OnChain
+from assay_validator.settled import Content
 from assay_validator.state import Refused, State
 from assay_validator.state import Vote as OwnVote
-
-DOMAIN = b"\7" * 32
-BUYER = bytes(Keypair().pubkey())
-PANEL = [Keypair() for _ in range(3)]
-LABELERS = [Keypair() for _ in range(3)]
-CID = "bafkrei" + "a" * 52
-
-
-def participant(wallet: bytes) -> bytes:
-    return sha256(b"participant" + wallet).digest()
-
-
-def wallet(key: Keypair) -> bytes:
-    return bytes(key.pubkey())
-
-
-def make_spec(mode: str) -> Spec:
-    return spec.parse(
-        {
-            "title": "t", "instructions": "", "kind": "choice", "schema": {"classes": ["cat", "dog"]}, "mode": mode,
-            "overlap": 3 if mode == "agreement" else 1,
-            "items": [{"cid": CID, "media_type": "image/png"} for _ in range(2)],
-        }
-    )  # fmt: skip
-
-
-def answer(asked: Spec, index: int, labeler: Keypair, label: str, votes: tuple[int, ...] = ()) -> Answer:
-    task = messages.task_id(domain=DOMAIN, index=index, cid=asked.items[index].cid)
-    content = {"value": label}
-    content_hash = canonical.digest(content)
-    signed = messages.answer(domain=DOMAIN, task=task, labeler=wallet(labeler), content_hash=content_hash)
-    made = Answer(wallet(labeler), content, messages.sign(labeler, signed))
-    cast = tuple(
-        vote_on(made.id(domain=DOMAIN, task=task), voter, vote) for voter, vote in zip(PANEL, votes, strict=False)
-    )
-    return replace(made, votes=cast)
-
-
-def vote_on(answer_id: bytes, voter: Keypair, vote: int, *, round: int = 0) -> Vote:
-    salt = sha256(answer_id + wallet(voter)).digest()
-    commitment = messages.commitment(
-        domain=DOMAIN, answer=answer_id, round=round, voter=wallet(voter), vote=vote, salt=salt
-    )
-    message = messages.commit(domain=DOMAIN, answer=answer_id, round=round, voter=wallet(voter), commitment=commitment)
-    return Vote(wallet(voter), round, vote, salt, messages.sign(voter, message))
-
-
-def on_chain(asked: Spec) -> OnChain:
-    return OnChain(
-        address=b"\1" * 32, buyer=BUYER, domain=DOMAIN, spec_hash=asked.hash, mode=asked.mode_number, state=0,
-        next_batch=4, records=2, records_done=0, panel=tuple(map(wallet, PANEL)), panel_round=2, quorum_bps=6666,
-    )  # fmt: skip
-
-
-def proposal(asked: Spec, tasks: list[Task]) -> dict[str, Any]:
-    made = batch.assemble(asked, domain=DOMAIN, tasks=tasks, participant=participant)
-    return {
-        "type": "proposal", "request": messages.b58(b"\1" * 32), "batch": 4, "panel_round": 2,
-        "root": made.root.hex(), "digest": made.digest(participant).hex(), "records": len(made.records),
-        "judged": made.judged, "answers": len(made.answers), "votes": made.votes,
-        "tallies": [{"wallet": messages.b58(one.wallet), "tally": one.pack().hex()} for one in made.tallies],
-        "tasks": votelog.encode_tasks(tasks),
-    }  # fmt: skip
 
 
 def agreement() -> tuple[Spec, dict[str, Any]]:
@@ -124,8 +61,9 @@ def test_right_proposal_is_signable(make: Callable[[], tuple[Spec, dict[str, Any
     found = check(asked, message, state)
     expected = messages.batch(domain=DOMAIN, batch=4, panel_round=2, digest=bytes.fromhex(message["digest"]))
     assert found.message == expected
-    assert len(found.answers) == message["answers"]
-    assert len(found.records) == message["records"]
+    assert found.content.digest.hex() == message["digest"]
+    assert len(found.content.answers) == message["answers"]
+    assert len(found.content.records) == message["records"]
 
 
 def flip(text: str) -> str:
@@ -244,10 +182,60 @@ def test_votes_of_strangers_and_too_few_votes_are_refused(state: State) -> None:
     asked = make_spec("review")
     with pytest.raises(Refused) as refused:
         check(asked, remade(asked, [(Keypair(), 1) for _ in range(3)]), state)
-    assert refused.value.code == "not_on_panel"
-    with pytest.raises(Refused) as refused:
+    assert refused.value.code == "unknown_voters"
+    with pytest.raises(Refused, match=r"tasks\[0\]\.answers\[0\]\.votes: are 1 \(2 of the panel's 3\)") as refused:
         check(asked, remade(asked, [(PANEL[1], 1)]), state)
     assert refused.value.code == "too_few_votes"
+
+
+def test_votes_of_two_rounds_or_twice_of_one_voter_are_refused(state: State) -> None:
+    asked = make_spec("review")
+    one = answer(asked, 0, LABELERS[0], "cat")
+    answer_id = one.id(domain=DOMAIN, task=messages.task_id(domain=DOMAIN, index=0, cid=asked.items[0].cid))
+    mixed = (vote_on(answer_id, PANEL[0], 1), vote_on(answer_id, PANEL[1], 1, round=1))
+    with pytest.raises(Refused) as refused:
+        check(asked, proposal(asked, [Task(0, (replace(one, votes=mixed),))]), state)
+    assert refused.value.code == "mixed_rounds"
+    message = remade(asked, [(PANEL[0], 1), (PANEL[1], 1)])
+    votes = message["tasks"][0]["answers"][0]["votes"]
+    votes[1] = votes[0]
+    with pytest.raises(Refused) as refused:
+        check(asked, message, state)
+    assert refused.value.code == "voted_twice"
+
+
+def test_what_is_settled_is_refused_with_its_place(state: State) -> None:
+    asked, message = agreement()
+    found = check(asked, message, state)
+    repeated = Content(found.content.root, found.content.digest, found.content.answers[:1], ())
+    state.settled.believe(DOMAIN, request=b"\1" * 32, batches=4, head=b"\2" * 32, last=repeated)
+    with pytest.raises(
+        Refused, match=r"^tasks\[[01]\]\.answers\[[012]\]: answer [0-9a-f]{64} was settled in batch 3$"
+    ) as refused:
+        check(asked, message, state)
+    assert refused.value.code == "settled_before"
+    state.settled.discard(DOMAIN, all=True)
+    record = Content(found.content.root, found.content.digest, (), found.content.records[-1:])
+    state.settled.believe(DOMAIN, request=b"\1" * 32, batches=1, head=b"\2" * 32, last=record)
+    with pytest.raises(Refused, match=r"^tasks\[[01]\]: record [0-9a-f]{64} was settled in batch 0$") as refused:
+        check(asked, message, state)
+    assert refused.value.code == "settled_before"
+    state.settled.discard(DOMAIN, all=True)
+    task = messages.task_id(domain=DOMAIN, index=1, cid=asked.items[1].cid)
+    part = Content(found.content.root, found.content.digest, (), (), ((task, b"\3" * 32),))
+    state.settled.believe(DOMAIN, request=b"\1" * 32, batches=1, head=b"\2" * 32, last=part)
+    with pytest.raises(Refused, match=r"^tasks\[1\]: an earlier batch") as refused:
+        check(asked, message, state)
+    assert refused.value.code == "answers_changed"
+
+
+def test_a_task_has_one_record(state: State) -> None:
+    asked = make_spec("review")
+    accepted = [answer(asked, 0, one, "cat", (1, 1, 1)) for one in LABELERS[:2]]
+    answers = tuple(sorted(accepted, key=lambda one: one.labeler))
+    with pytest.raises(Refused, match=r"^tasks\[0\]: 2 of its answers are accepted") as refused:
+        check(asked, proposal(asked, [Task(0, answers)]), state)
+    assert refused.value.code == "settled_twice"
 
 
 def test_votes_of_an_earlier_panel_count(state: State) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from assay_validator.settled import Content
 from assay_validator.state import Refused, State, Vote
 
 DOMAIN = b"d" * 32
@@ -21,10 +22,13 @@ def key(number: int) -> bytes:
     return bytes([number]) * 32
 
 
-def sign(state: State, *, batch: int = 0, round: int = 1, digest: int = 1, answers: tuple[int, ...] = (1, 2)) -> None:
-    state.keep_signature(
-        DOMAIN, batch=batch, round=round, digest=key(digest), answers=map(key, answers), records=[key(200 + batch)]
-    )
+def sign(state: State, *, batch: int = 0, round: int = 1, digest: int = 1) -> None:
+    state.keep_signature(DOMAIN, batch=batch, round=round, digest=key(digest))
+
+
+def content(answers: tuple[int, ...], *, records: tuple[int, ...] = (), parts: dict[int, int] | None = None) -> Content:
+    made = tuple((key(task), key(evidence)) for task, evidence in (parts or {}).items())
+    return Content(key(90), key(91), tuple(map(key, answers)), tuple(map(key, records)), made)
 
 
 def test_same_signature_again_is_fine(tmp_path: Path) -> None:
@@ -49,27 +53,33 @@ def test_never_two_digests_for_one_batch_and_round(tmp_path: Path) -> None:
     again.close()
 
 
-def test_no_answer_or_record_twice_in_one_batch(tmp_path: Path) -> None:
+def test_only_what_the_chain_vouches_for_is_settled(tmp_path: Path) -> None:
     state = State(tmp_path / "state.sqlite")
-    for answers, records in (((3, 3), (7,)), ((3, 4), (7, 7))):
-        with pytest.raises(Refused) as refused:
-            state.keep_signature(
-                DOMAIN, batch=0, round=1, digest=key(9), answers=map(key, answers), records=map(key, records)
-            )
-        assert refused.value.code == "settled_twice"
-    sign(state)  # nothing of it was kept
+    settled = state.settled
+    assert settled.head(DOMAIN) == (0, bytes(32))
+    settled.note(DOMAIN, batch=0, content=content((1, 2), records=(11,)))
+    settled.note(DOMAIN, batch=1, content=content((3,), parts={12: 50}))
+    assert settled.batch_of(DOMAIN, key(1)) is None
+    assert settled.part(DOMAIN, key(12)) is None
+    settled.believe(DOMAIN, request=key(99), batches=1, head=key(70))
+    assert [settled.batch_of(DOMAIN, key(one)) for one in (1, 2, 11, 3)] == [0, 0, 0, None]
+    settled.believe(DOMAIN, request=key(99), batches=2, head=key(71))
+    assert settled.batch_of(DOMAIN, key(3)) == 1
+    assert settled.part(DOMAIN, key(12)) == key(50)
+    settled.believe(DOMAIN, request=key(99), batches=3, head=key(72), last=content((4,), records=(12,)))
+    settled.note(DOMAIN, batch=3, content=content((5,)))
+    assert settled.batch_of(b"e" * 32, key(1)) is None, "of another request"
     state.close()
-
-
-def test_no_answer_in_two_batches(tmp_path: Path) -> None:
-    state = State(tmp_path / "state.sqlite")
-    sign(state)
-    with pytest.raises(Refused) as refused:
-        sign(state, batch=1, answers=(3, 2))
-    assert refused.value.code == "settled_before"
-    assert state.signed(DOMAIN, batch=1, round=1) is None, "a refusal leaves nothing behind"
-    sign(state, batch=1, answers=(3,))
-    state.close()
+    again = State(tmp_path / "state.sqlite").settled
+    assert again.head(DOMAIN) == (3, key(72))
+    assert [again.batch_of(DOMAIN, key(one)) for one in (1, 4, 12, 5)] == [0, 2, 2, None]
+    again.discard(DOMAIN)
+    again.believe(DOMAIN, request=key(99), batches=4, head=key(73))
+    assert again.batch_of(DOMAIN, key(5)) is None, "what was read before did not lead to the head"
+    assert again.requests() == [(key(99), DOMAIN)]
+    again.discard(DOMAIN, all=True)
+    assert again.head(DOMAIN) == (0, bytes(32))
+    assert again.batch_of(DOMAIN, key(1)) is None
 
 
 def test_first_vote_stands(tmp_path: Path) -> None:
@@ -97,7 +107,7 @@ def test_survives_kill(tmp_path: Path) -> None:
         from assay_validator.state import State, Vote
         state = State(Path({str(path)!r}))
         state.keep_vote(b"d" * 32, b"a" * 32, round=0, vote=Vote(1, b"s" * 32, b"c" * 32))
-        state.keep_signature(b"d" * 32, batch=5, round=1, digest=b"x" * 32, answers=[b"a" * 32], records=[])
+        state.keep_signature(b"d" * 32, batch=5, round=1, digest=b"x" * 32)
         print("kept", flush=True)
         time.sleep(60)
         """

@@ -12,11 +12,13 @@ from datetime import datetime
 from typing import Any
 
 from assay.domain import batch as batches
-from assay.domain import messages, tally, votelog
+from assay.domain import merkle, messages, quorum, votelog
 from assay.domain.history import History
 from assay.domain.spec import Spec
 from assay.domain.work import Task
 from assay.errors import AssayError, FieldError
+from assay_validator import once
+from assay_validator.settled import Content
 from assay_validator.state import Refused, State
 
 AHEAD = 0
@@ -27,7 +29,7 @@ AHEAD = 0
 class OnChain:
     """A request as this worker read it from the chain. Wallets, hashes and domain are raw bytes.
 
-    `since`: wall time of its last batch, or of its posting.
+    `since`: wall time of its last batch, or of its posting; `panel_at`: market time of its last batch or drawing.
     """
 
     address: bytes
@@ -44,6 +46,8 @@ class OnChain:
     quorum_bps: int
     kind: int = 0
     since: int = 0
+    panel_at: int = 0
+    log_head: bytes = merkle.ZERO
 
     @classmethod
     def of(cls, address: bytes, account: Any) -> OnChain:
@@ -63,6 +67,8 @@ class OnChain:
             quorum_bps=account.terms.params.quorum_bps,
             kind=account.kind,
             since=max(account.last_settled_at, account.posted_at),
+            panel_at=account.panel_at,
+            log_head=bytes(account.log_head),
         )
 
 
@@ -71,9 +77,7 @@ class Signable:
     """A proposal that was found right: what is to be signed, and what it settles."""
 
     message: bytes
-    digest: bytes
-    answers: tuple[bytes, ...]
-    records: tuple[bytes, ...]
+    content: Content
     tasks: tuple[Task, ...]
 
 
@@ -104,7 +108,7 @@ def proposal(
 ) -> Signable:
     """Recomputes a proposal from its evidence. Raises `Refused` naming the first thing that is not right.
 
-    `history`: all earlier batches, for a specification that learns from them.
+    `state.settled` and `history` (for a specification that learns) must hold all earlier batches: `Past.upto`.
     """
     try:
         return _proposal(message, request, spec, signer, state, participant, history)
@@ -148,8 +152,10 @@ def _proposal(
     _refuse(counts != claimed, "wrong_counts", f"records, judged, answers, votes are {counts}, not {claimed}")
     tallies = [{"wallet": messages.b58(one.wallet), "tally": one.pack().hex()} for one in found.tallies]
     _refuse(tallies != message["tallies"], "wrong_tallies", "the tallies do not follow from the evidence")
-    digest = found.digest(participant)
+    content = Content.of(found, spec=spec, participant=participant)
+    digest = content.digest
     _refuse(digest.hex() != message["digest"], "wrong_digest", f"the digest is {digest.hex()}")
+    once.check(found, content, spec=spec, domain=request.domain, tasks=tasks, settled=state.settled)
     _refuse(
         request.records_done + len(found.records) > request.records,
         "too_many_records",
@@ -157,9 +163,7 @@ def _proposal(
     )
     return Signable(
         message=messages.batch(domain=request.domain, batch=number, panel_round=panel_round, digest=digest),
-        digest=digest,
-        answers=tuple(entry.answer for entry in found.answers),
-        records=tuple(record.entry.task for record in found.records),
+        content=content,
         tasks=tasks,
     )
 
@@ -181,22 +185,21 @@ def _votes(tasks: Sequence[Task], request: OnChain, spec: Spec, signer: bytes, s
     """Every answer by review has enough votes of a panel that the chain showed, ours among them if we revealed one."""
     if spec.mode != "review":
         return
-    seen = (request.panel, *state.panels(request.domain))
-    for task in tasks:
+    quorum.check_votes(tasks, panels=panels(request, state), quorum_bps=request.quorum_bps)
+    for i, task in enumerate(tasks):
         task_id = messages.task_id(domain=request.domain, index=task.index, cid=spec.items[task.index].cid)
-        for answer in task.answers:
-            where = f"an answer to task {task.index}"
-            rounds = {vote.round for vote in answer.votes}
-            _refuse(len(rounds) != 1, "mixed_rounds", f"the votes on {where} are of {len(rounds)} rounds")
-            voters = {vote.voter for vote in answer.votes}
-            panel = next((members for members in seen if voters <= set(members)), None)
-            if panel is None:
-                raise Refused("not_on_panel", f"those who voted on {where} were never a panel of this request")
-            needed = tally.quorum(len(panel), request.quorum_bps)
-            _refuse(len(voters) < needed, "too_few_votes", f"{where} has {len(voters)} votes, {needed} are needed")
-            ours = state.vote(request.domain, answer.id(domain=request.domain, task=task_id), round=min(rounds))
-            left_out = ours is not None and ours.revealed and signer not in voters
-            _refuse(left_out, "vote_left_out", f"our vote on {where} was revealed and is not counted")
+        for j, answer in enumerate(task.answers):
+            ours = state.vote(
+                request.domain, answer.id(domain=request.domain, task=task_id), round=answer.votes[0].round
+            )
+            left_out = ours is not None and ours.revealed and signer not in {vote.voter for vote in answer.votes}
+            detail = f"tasks[{i}].answers[{j}].votes: ours was revealed and is not among them"
+            _refuse(left_out, "vote_left_out", detail)
+
+
+def panels(request: OnChain, state: State) -> list[tuple[bytes, ...]]:
+    """The request's panels as far as they are known, the one in office first."""
+    return [request.panel, *state.panels(request.domain)]
 
 
 def openings(

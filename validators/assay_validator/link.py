@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -153,13 +153,26 @@ class Link:
             raise ContentCorrupt(f"the bytes are not those of {cid}")
         return data
 
-    async def log(self, request: str, *, after: int) -> bytes:
-        """The published vote log of a request (base58) without its first `after` lines; the caller checks it."""
+    async def log(self, request: str, *, after: int) -> AsyncGenerator[bytes, None]:
+        """The whole lines of a request's (base58) published vote log without its first `after`; the caller checks them.
+
+        However long the log, a line is kept at a time. Raises `Rejected`, or `Unavailable` for a line without end.
+        """
         url = f"{self._url}/v1/requests/{request}/log"
-        async with self.http.get(url, params={"after": str(after)}) as response:
+        slow = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=30)  # a long one takes as long as it takes
+        async with self.http.get(url, params={"after": str(after)}, timeout=slow) as response:
             if response.status != 200:
                 raise Rejected(await _problem(response))
-            return await response.read()
+            rest = bytearray()
+            async for chunk in response.content.iter_any():
+                begin = 0
+                while (end := chunk.find(b"\n", begin) + 1) > 0:
+                    yield bytes(rest) + chunk[begin:end]
+                    rest.clear()
+                    begin = end
+                rest += chunk[begin:]
+                if len(rest) > 2 * PROPOSAL:
+                    raise Unavailable(f"a line of the log is longer than {2 * PROPOSAL} bytes")
 
     async def specification(self, request: str) -> bytes:
         """The canonical specification of a request (base58); the caller checks it against the chain."""

@@ -1,7 +1,7 @@
 """What a worker must never forget, in SQLite with a flush to disk before anything leaves the process.
 
 Three records: its own votes (a salt lost is a vote lost), the digests it has signed (two for one batch and round would
-be equivocation, which is slashed), and the answers it has seen settled (none is paid twice).
+be equivocation, which is slashed), and what the chain has settled (`settled`: nothing is paid twice).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from assay_validator.settled import Settled
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS votes (
@@ -22,12 +24,6 @@ CREATE TABLE IF NOT EXISTS votes (
 CREATE TABLE IF NOT EXISTS signed (
     domain BLOB NOT NULL, batch INTEGER NOT NULL, round INTEGER NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY (domain, batch, round)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS settled (
-    answer BLOB PRIMARY KEY, domain BLOB NOT NULL, batch INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS records (
-    task BLOB PRIMARY KEY, domain BLOB NOT NULL, batch INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS panels (
     domain BLOB NOT NULL, round INTEGER NOT NULL, members BLOB NOT NULL,
@@ -66,6 +62,7 @@ class State:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")  # each commit reaches the disk before it returns
         self._db.executescript(SCHEMA)
+        self.settled = Settled(self._db, self._lazily)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -80,6 +77,16 @@ class State:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+    @contextmanager
+    def _lazily(self) -> Iterator[None]:
+        """A transaction that waits for no disk: it gets there with the next one that does, or is lost whole."""
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            with self._transaction():
+                yield
+        finally:
+            self._db.execute("PRAGMA synchronous = FULL")
 
     def vote(self, domain: bytes, answer: bytes, *, round: int) -> Vote | None:
         """The vote given on this answer in this round, if any."""
@@ -127,36 +134,13 @@ class State:
         ).fetchone()
         return None if row is None else bytes(row[0])
 
-    def keep_signature(
-        self,
-        domain: bytes,
-        *,
-        batch: int,
-        round: int,
-        digest: bytes,
-        answers: Iterable[bytes],
-        records: Iterable[bytes],
-    ) -> None:
+    def keep_signature(self, domain: bytes, *, batch: int, round: int, digest: bytes) -> None:
         """Record that `digest` is about to be signed; returns only once that is on disk.
 
-        Raises `Refused` (``equivocation``) when another digest was signed under this number and round,
-        (``settled_before``) when an answer or record stands in another batch, (``settled_twice``) or twice in this.
+        Raises `Refused` (``equivocation``) when another digest was signed under this number and round.
         """
         with self._transaction():
             before = self.signed(domain, batch=batch, round=round)
             if before is not None and before != digest:
                 raise Refused("equivocation", f"batch {batch} of round {round} was signed with digest {before.hex()}")
-            for table, keys in (("settled", answers), ("records", records)):
-                self._keep_once(table, keys, domain=domain, batch=batch)
             self._db.execute("INSERT OR IGNORE INTO signed VALUES (?, ?, ?, ?)", (domain, batch, round, digest))
-
-    def _keep_once(self, table: str, keys: Iterable[bytes], *, domain: bytes, batch: int) -> None:
-        column = {"settled": "answer", "records": "task"}[table]
-        rows = [(key, domain, batch) for key in keys]
-        if len({key for key, _, _ in rows}) != len(rows):
-            raise Refused("settled_twice", f"batch {batch} holds the same {column} more than once")
-        self._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)
-        for key, _, _ in rows:
-            found = self._db.execute(f"SELECT domain, batch FROM {table} WHERE {column} = ?", (key,)).fetchone()
-            if (bytes(found[0]), found[1]) != (domain, batch):
-                raise Refused("settled_before", f"{column} {key.hex()} was settled in batch {found[1]}")

@@ -16,23 +16,25 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from assay.chain.base import Chain
-from assay.domain import canonical, messages
+from assay.domain import canonical, messages, quorum, votelog
 from assay.domain import spec as specs
 from assay.domain.history import History
 from assay.domain.spec import Spec
 from assay.errors import AssayError
 from assay_validator import checks, counters
-from assay_validator.checks import OnChain
+from assay_validator.checks import OnChain, Signable
 from assay_validator.history import Past
 from assay_validator.judge import Judge, Work
 from assay_validator.link import Link, Rejected
 from assay_validator.metrics import Metrics
+from assay_validator.panels import Panels
 from assay_validator.state import Refused, State, Vote
 
 log = structlog.get_logger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 15.0
 """Seconds between attempts to connect; doubled each time, with jitter."""
+CLOSED = 2
 JUDGEMENTS = 16
 """Judgements at a time."""
 LOST = (ConnectionError, aiohttp.ClientError, AssayError, TimeoutError, OSError)
@@ -55,6 +57,7 @@ class Worker:
         self._requests: dict[bytes, OnChain] = {}
         self._addresses: dict[bytes, bytes] = {}
         self._past: dict[bytes, Past] = {}
+        self._panels = Panels(chain, state)
         self._busy: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._judging = asyncio.Semaphore(JUDGEMENTS)
 
@@ -87,11 +90,12 @@ class Worker:
         if kind == "ready":
             log.info("connected", wallet=message.get("wallet"))
             self._metrics.connected(True)
-            return
+            kind, message = "ready", {}
         handlers: dict[str, Callable[[dict[str, Any]], Any]] = {
             "work": self._vote,
             "openings": self._reveal,
             "proposal": self._sign,
+            "ready": self._tidy,
         }
         if kind not in handlers:
             return
@@ -135,9 +139,15 @@ class Worker:
         return known
 
     async def _panel_request(self, address: bytes, panel_round: int) -> OnChain:
-        """The request, read anew where it may have another panel than we know."""
+        """The request, read anew where it may have another panel than we know; an earlier panel is looked up."""
         known = await self._request(address)
-        return known if known.panel_round == panel_round else await self._request(address, fresh=True)
+        if known.panel_round != panel_round:
+            known = await self._request(address, fresh=True)
+            if panel_round < known.panel_round and self._state.panel(known.domain, round=panel_round) is None:
+                await self._panels.learn(
+                    known, enough=lambda _: self._state.panel(known.domain, round=panel_round) is not None
+                )
+        return known
 
     async def _spec(self, request: OnChain) -> Spec:
         """The specification, checked against the hash on chain."""
@@ -157,6 +167,22 @@ class Worker:
             found = bytes(Pubkey.find_program_address(seeds, self._chain.program.id)[0])
             self._addresses[wallet] = found
         return found
+
+    async def _tidy(self, _: dict[str, Any]) -> None:
+        """Forget what was kept of requests that have ended: a closed one settles nothing more."""
+        kept = self._state.settled.requests()
+        accounts = await self._chain.accounts([Pubkey(address) for address, _ in kept])
+        for (address, domain), account in zip(kept, accounts, strict=True):
+            if account is not None and account.owner == self._chain.program.id:
+                decoded = self._chain.program.codec.decode_account(bytes(account.data), name="Request")
+                if decoded.state != CLOSED:
+                    continue
+            past = self._past.pop(address, None)
+            if past is None:
+                self._state.settled.discard(domain, all=True)
+                continue
+            async with past.lock:
+                past.forget()  # whoever still waits for it begins anew
 
     # -- votes --------------------------------------------------------------------------------------------------------
 
@@ -258,28 +284,52 @@ class Worker:
         self._state.mark_revealed(request.domain, answer, round=round)
         log.debug("revealed", answer=answer.hex(), round=round)
 
-    async def _history(self, request: OnChain, spec: Spec, batch: int) -> History | None:
-        """All earlier batches, where the request's specification learns from them."""
-        if not spec.learns:
-            return None
-        if batch != request.next_batch:
-            raise Refused("wrong_batch", f"the chain's next batch is {request.next_batch}, not {batch}")
-        known = self._past.get(request.domain)
-        if known is None:
-            known = self._past[request.domain] = Past(request, spec, self._participant)
-        return await known.before(batch, link=self._link, state=self._state)
-
     # -- settlement ---------------------------------------------------------------------------------------------------
 
     async def _sign(self, message: dict[str, Any]) -> None:
         """Recompute a batch; sign it if it is right, say why if it is not."""
         where = {name: message[name] for name in ("request", "batch", "panel_round")}
         try:
-            address = messages.unb58(message["request"], field="request")
+            found = await self._signable(message)
+        except Refused as refused:
+            with contextlib.suppress(Rejected):
+                reply = {"type": "refuse", **where, "reason": refused.code, "detail": refused.detail[:2000]}
+                await self._link.send(reply)
+            raise
+        signature = messages.sign(self.key, found.message)
+        digest = found.content.digest
+        await self._link.send({"type": "sign", **where, "digest": digest.hex(), "signature": signature.hex()})
+        self._metrics.signed()
+        log.info("signed", **where, answers=len(found.content.answers))
+
+    async def _signable(self, message: dict[str, Any]) -> Signable:
+        """A proposal that was found right and may be signed: that it will be is on disk."""
+        address, batch = messages.unb58(message["request"], field="request"), message["batch"]
+        spec = await self._spec(await self._request(address))
+        past = self._past.get(address)
+        if past is None:
+            past = self._past[address] = Past(
+                self._requests[address], spec, participant=self._participant, state=self._state
+            )
+        async with past.lock:
             request = await self._request(address, fresh=True)
-            spec = await self._spec(request)
-            history = await self._history(request, spec, message["batch"])
-            found = checks.proposal(
+            if batch != request.next_batch:
+                if batch == request.next_batch - 1:
+                    past.landed(request, votelog.decode_tasks(message["tasks"]))
+                raise Refused("wrong_batch", f"the chain's next batch is {request.next_batch}, not {batch}")
+            history = await past.upto(request, self._link)
+            found = await self._checked(message, request, spec, history)
+            self._state.keep_signature(
+                request.domain, batch=batch, round=message["panel_round"], digest=found.content.digest
+            )
+            past.shown(batch, found.content, found.tasks)
+            return found
+
+    async def _checked(self, message: dict[str, Any], request: OnChain, spec: Spec, history: History) -> Signable:
+        """The proposal, recomputed; where votes are of panels that were never seen, the chain is asked for them."""
+
+        def check() -> Signable:
+            return checks.proposal(
                 message,
                 request=request,
                 spec=spec,
@@ -288,30 +338,21 @@ class Worker:
                 participant=self._participant,
                 history=history,
             )
-            if spec.weighs and history is not None:
-                await counters.check(
-                    self._chain,
-                    request=request,
-                    tasks=found.tasks,
-                    known=history.counters,
-                    participant=self._participant,
-                )
-            self._state.keep_signature(
-                request.domain,
-                batch=message["batch"],
-                round=message["panel_round"],
-                digest=found.digest,
-                answers=found.answers,
-                records=found.records,
-            )
+
+        try:
+            found = check()
         except Refused as refused:
-            with contextlib.suppress(Rejected):
-                reply = {"type": "refuse", **where, "reason": refused.code, "detail": refused.detail[:2000]}
-                await self._link.send(reply)
-            raise
-        if request.domain in self._past:
-            self._past[request.domain].signed(message["batch"], found.tasks)
-        signature = messages.sign(self.key, found.message)
-        await self._link.send({"type": "sign", **where, "digest": found.digest.hex(), "signature": signature.hex()})
-        self._metrics.signed()
-        log.info("signed", **where, answers=len(found.answers))
+            if refused.code != "unknown_voters":
+                raise
+            tasks = votelog.decode_tasks(message["tasks"])
+            await self._panels.learn(request, enough=lambda known: quorum.all_known(tasks, known))
+            found = check()
+        if spec.weighs:
+            await counters.check(
+                self._chain,
+                request=request,
+                tasks=found.tasks,
+                known=history.counters,
+                participant=self._participant,
+            )
+        return found

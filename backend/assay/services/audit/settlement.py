@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.domain import batch as batches
-from assay.domain import merkle, messages, money, reputation, tally, weights
+from assay.domain import merkle, messages, money, quorum, reputation, tally, weights
 from assay.domain.batch import Batch
 from assay.domain.messages import b58
 from assay.domain.spec import Spec
@@ -96,14 +96,16 @@ def _check_evidence(books: Books, spec: Spec, line: Line, scope: Scope, roles: V
         )
     except AssayError as error:
         raise scope.fail("evidence", str(error)) from error
-    known = [frozenset(members) for round_, members in books.panels.items() if round_ <= line.panel_round]
+    if spec.mode == "review":
+        known = [members for round_, members in books.panels.items() if round_ <= line.panel_round]
+        try:
+            quorum.check_votes(line.tasks, panels=known, quorum_bps=books.posted.terms.params.quorum_bps)
+        except AssayError as error:
+            raise scope.fail("votes", str(error)) from error
     for task in line.tasks:
         for answer in task.answers:
             if roles.role(answer.labeler) is not Role.LABELER:
                 raise scope.fail("evidence", f"{b58(answer.labeler)} answered and is no labeler")
-            voters = {vote.voter for vote in answer.votes}
-            if voters and not any(voters <= members for members in known):
-                raise scope.fail("panel", f"the votes on an answer to task {task.index} are of no panel that was drawn")
     return panel
 
 
@@ -171,9 +173,9 @@ def _check_signatures(books: Books, line: Line, scope: Scope, panel: tuple[bytes
     message = messages.batch(
         domain=bytes(books.posted.domain), batch=line.batch, panel_round=line.panel_round, digest=line.digest
     )
-    quorum = books.posted.terms.params.quorum_bps
+    quorum_bps = books.posted.terms.params.quorum_bps
     try:
-        batches.check_quorum(line.signatures, message=message, panel=panel, quorum_bps=quorum)
+        batches.check_quorum(line.signatures, message=message, panel=panel, quorum_bps=quorum_bps)
     except AssayError as error:
         raise scope.fail("quorum", str(error)) from error
 
