@@ -120,13 +120,13 @@ end $$;
 -- order of the walk; or a single row with another outcome: 'ended', 'absent' (the log is not begun), 'held' (too many
 -- leases), 'skips' (too many given back; `index` and `n` are then what is free, and percent of its answers). A crash may take the last leases back, and the log's lines with them; an answer waits for the disk,
 -- and with it the disk has all that was written before it, so no answer is without its line. (The published file gets
--- only lines that are on disk.)
+-- only lines that are on disk.) Planned once, and probed task by task: planning took three times as long as the rest.
 create function hand_out(
     request_ bytea, wallet_ bytea, address text, asked integer, lease_seconds float8, most integer, named bytea[]
 ) returns table (
     outcome text, id bytea, index integer, item text, media_type text, expires_at timestamptz, walk integer, n integer,
     line bigint, head bytea
-) language plpgsql as $$
+) language plpgsql set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
     h record;
@@ -199,17 +199,17 @@ begin
         chosen := array(
             select p.task from places p
             where p.request = request_ and p.room > 0 and p.place >= start_
-              and not exists (select 1 from leases l where l.task = p.task and l.wallet = any(owner_))
-              and not exists (select 1 from answers a where a.task = p.task and a.labeler = any(owner_))
-              and not exists (select 1 from skips s where s.task = p.task and s.wallet = any(owner_))
+              and (select true from leases l where l.task = p.task and l.wallet = any(owner_) limit 1) is null
+              and (select true from answers a where a.task = p.task and a.labeler = any(owner_) limit 1) is null
+              and (select true from skips s where s.task = p.task and s.wallet = any(owner_) limit 1) is null
             order by p.place, p.index limit asked);
         if cardinality(chosen) < asked then
             chosen := chosen || array(
                 select p.task from places p
                 where p.request = request_ and p.room > 0 and p.place < start_
-                  and not exists (select 1 from leases l where l.task = p.task and l.wallet = any(owner_))
-                  and not exists (select 1 from answers a where a.task = p.task and a.labeler = any(owner_))
-                  and not exists (select 1 from skips s where s.task = p.task and s.wallet = any(owner_))
+                  and (select true from leases l where l.task = p.task and l.wallet = any(owner_) limit 1) is null
+                  and (select true from answers a where a.task = p.task and a.labeler = any(owner_) limit 1) is null
+                  and (select true from skips s where s.task = p.task and s.wallet = any(owner_) limit 1) is null
                 order by p.place, p.index limit asked - cardinality(chosen));
         end if;
     end if;
