@@ -410,6 +410,10 @@ class Client:
 def _pause(attempt: int) -> float:
     return float(PAUSE * 2 ** min(attempt, 4) * random.uniform(0.5, 1))
 
+    async def standing(self, *, request: str | None = None) -> dict[str, Any]:
+        """What the rules make of this wallet, in words and numbers; of a request too if one is named."""
+        return dict(await self.call("GET", "/v1/me/standing", query={"request": request}))
+
 
 def _refusal(status: int, answer: bytes) -> AssayError:
     try:

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from assay.domain import reputation, strikes
-from assay.domain.standing import Register, explain_copies
+from assay.domain.learned import Learned
+from assay.domain.standing import Register
 
 RATES = range(len(strikes.ERROR_RATES))
 
@@ -82,14 +83,24 @@ def crowd(*, copies: int, tasks: int = 200) -> list[tuple[int, bytes, str]]:
 
 def test_copies_are_told_what_is_suspected_of_them_and_others_are_not() -> None:
     rows = crowd(copies=3)
-    size, text = explain_copies(rows, b"copy 1", classes=["a", "b"], gold={})
-    assert size == 3
+    learned = Learned.learn("auto", rows, classes=["a", "b"], gold={})
+    text = learned.explain(b"copy 1")
+    assert learned.group_size(b"copy 1") == 3
+    assert "From 200 answers of yours" in text
     assert "3 workers gave" in text
     assert "count together as one" in text
-    size, text = explain_copies(rows, b"honest 1", classes=["a", "b"], gold={})
-    assert (size, "in no group" in text) == (1, True)
-    assert "copy" not in text
-    assert explain_copies(rows, b"nobody", classes=["a", "b"], gold={})[0] == 1
+    text = learned.explain(b"honest 1")
+    assert (learned.group_size(b"honest 1"), "in no group" in text) == (1, True)
+    assert f"right in {100 * learned.skill[learned.place[b'honest 1']]:.1f} %" in text
+    assert learned.group_size(b"nobody") == 1
+    assert "None of your answers" in learned.explain(b"nobody")
+
+
+def test_methods_that_look_for_no_groups_say_nothing_of_them() -> None:
+    learned = Learned.learn("dawid_skene", crowd(copies=3), classes=["a", "b"], gold={0: "a"})
+    assert learned.group_size(b"copy 1") == 1
+    assert "group" not in learned.explain(b"copy 1")
+    assert "dawid_skene takes you to be right" in learned.explain(b"copy 1")
 
 
 def test_a_register_explains_its_group() -> None:

@@ -7,21 +7,19 @@ first refit everybody is on trust, and fees are shared alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from assay.consensus import Answers, encode, resolve
+from assay.consensus import Answers, resolve
 from assay.consensus.collusion import Collusion, detect
 from assay.domain.incentives import TRUST, Standings, explain, may_be_accepted, standings
 
 FIRST_REFIT = 32
 METHOD = "dawid_skene"
-COPIES_ONCE = ("auto", "correlated")
-"""Consensus methods of single choice for which answers of a group that answers as one count together."""
 
 
 def refit_point(judged: int) -> int:
@@ -122,29 +120,3 @@ class Register:
         """Members of the group that this wallet is suspected to belong to; 1: of none."""
         at = self.place.get(wallet)
         return 1 if at is None or self.standing is None else int(self.standing.group_size[at])
-
-
-def explain_copies(
-    rows: Sequence[tuple[Any, bytes, Any]], wallet: bytes, *, classes: Sequence[Any], gold: Mapping[Any, Any]
-) -> tuple[int, str]:
-    """How many the group has that a labeler is suspected to belong to (1: none), and what that does, where the method
-    counts copies once (`COPIES_ONCE`). `rows`: (task, labeler, value) of the request so far; `gold`: known values.
-    """
-    answers, codes = encode(rows, classes=classes, gold=gold)
-    if wallet not in codes.workers:
-        return 1, "None of your answers is settled in this request yet."
-    at, found = codes.workers.index(wallet), detect(answers)
-    group = int(found.group_of[at])
-    if group < 0:
-        text = "You are in no group that answers as one; your answers count in full."
-        if bool(found.hostile[at]):
-            text = (
-                "You are wrong more often than choosing by lot would be (one-sided, p < 0.001 over all labelers), and "
-                "your answers count for what they show."
-            )
-        return 1, text
-    size = len(found.groups[group].workers)
-    return size, (
-        f"{found.groups[group].explain()} You are one of them. Their answers to one task count together as one in this "
-        "request's labels. This alone is no strike and costs no pay: an answer that agrees with the label is accepted."
-    )

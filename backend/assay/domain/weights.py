@@ -21,6 +21,9 @@ from assay.domain.messages import b58
 from assay.domain.work import Answer, Counters, Task
 from assay.errors import FieldError
 
+FULL = 2.0
+"""A vote's weight at a score of 1."""
+
 _NOBODY: Mapping[bytes, Counters] = MappingProxyType({})
 
 
@@ -29,7 +32,7 @@ def weight(counters: Counters) -> float:
 
     Within a task the method caps it at 1.9 times the median voter's.
     """
-    return float(vote_weights(np.array([reputation.score(*counters)]))[0])
+    return float(vote_weights(np.array([reputation.score(*counters)]), cap=FULL)[0])
 
 
 def named(tasks: Iterable[Task], *, known: Mapping[bytes, Counters] = _NOBODY) -> dict[bytes, Counters]:

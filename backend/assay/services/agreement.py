@@ -136,5 +136,5 @@ def _measure(kind: str, schema: Any, rows: list[Any], *, review: bool, complete:
         for wallet, one in measured.by_rater.items()
     ]
     shares.sort(key=lambda one: (-one.ratings, b58(one.wallet)))
-    rated = [Rated(*key, sizes[key], measured.by_task[key]) for key in sizes]
+    rated = [Rated(index, answer, size, measured.by_task[index, answer]) for (index, answer), size in sizes.items()]
     return Agreement("validators" if review else "labelers", complete, measured, tuple(shares), tuple(rated))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from assay.services.relay import Relay
     from assay.services.requests import Requests
     from assay.services.sessions import Sessions
+    from assay.services.standings import Standings
     from assay.services.tasks import Tasks
     from assay.services.terms import Terms
     from assay.settings import Settings
@@ -73,6 +74,7 @@ class Market:
     answers: Answers = field(init=False)
     agreements: Agreements = field(init=False)
     datasets: Datasets = field(init=False)
+    standings: Standings = field(init=False)
     earnings: Earnings = field(init=False)
     engine: Engine | None = None
     rpc_url: str | None = None
@@ -90,6 +92,7 @@ class Market:
         from assay.services.relay import Relay
         from assay.services.requests import Requests
         from assay.services.sessions import Sessions
+        from assay.services.standings import Standings
         from assay.services.tasks import Tasks
         from assay.services.terms import Terms
 
@@ -103,4 +106,5 @@ class Market:
         self.relay = Relay(self)
         self.agreements = Agreements(self)
         self.datasets = Datasets(self)
+        self.standings = Standings(self)
         self.earnings = Earnings(self)

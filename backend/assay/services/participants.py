@@ -114,9 +114,9 @@ class Participants:
                 found[wallet] = decode(codec.decode_account(bytes(account.data), name="Participant")).kinds[kind]
         return found
 
-    async def get(self, wallet: bytes) -> Participant:
+    async def get(self, wallet: bytes, *, fresh: bool = False) -> Participant:
         """As `find`. Raises `NotFound`."""
-        found = await self.find(wallet)
+        found = await self.find(wallet, fresh=fresh)
         if found is None:
             raise NotFound("this wallet is not registered in the market", field="wallet")
         return found

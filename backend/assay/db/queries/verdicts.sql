@@ -184,3 +184,14 @@ select state, digest from batches where request = $1 and batch = $2
 -- commit_without_waiting
 -- For what can be read from the chain again: a crash may lose it, and the next start makes it good.
 set local synchronous_commit = off
+
+-- took_part
+-- Whether a wallet has answered or voted in a request.
+select exists (select 1 from answers where request = $1 and labeler = $2)
+    or exists (select 1 from votes v join answers a on a.id = v.answer where a.request = $1 and v.voter = $2)
+
+-- settled_of
+-- How many answers, or revealed votes on answers, of a wallet are settled in a request.
+select (select count(*) from answers where request = $1 and labeler = $2 and state = 'settled')
+     + (select count(*) from votes v join answers a on a.id = v.answer and a.round = v.round
+        where a.request = $1 and v.voter = $2 and v.vote is not null and a.state = 'settled')

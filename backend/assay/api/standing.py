@@ -1,0 +1,123 @@
+"""What the rules make of the signed-in wallet, in words and numbers. Nobody is shown another's."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from assay.api.routing import ADDRESS, Context, Model, Routes, View
+from assay.domain import money
+from assay.domain.messages import b58, unb58
+from assay.errors import NotFound
+from assay.services.standings import InRequest
+
+routes = Routes("standing")
+
+
+class TierView(View):
+    """A labeler's tier. `next`: the one above (null from the highest), which `accepted_needed` more answers reach if
+    all are accepted.
+    """
+
+    tier: int
+    next: int | None
+    accepted_needed: int | None
+    text: str
+
+
+class ScoreView(View):
+    """Judgements in a kind of task. `score`: basis points; `weight`: what a vote counts where votes are weighted."""
+
+    kind: str
+    good: int
+    bad: int
+    score: int
+    weight: float
+    text: str
+
+
+class StrikesView(View):
+    """Since the last slash. `convicts_at`: the fewest strikes that convict at this number of judgements (null: none
+    do); `strikes_left`: how many more in a row do; `stake_at_risk`: what a conviction takes, in tokens.
+    """
+
+    judgements: int
+    strikes: int
+    slashes: int
+    convicts_at: int | None
+    strikes_left: int
+    stake_at_risk: str
+    text: str
+
+
+class InRequestView(View):
+    """The wallet in one request. `settled`: its settled answers, or votes; `weight` of `full` (null where all count
+    alike); `group_size`: members of the group that it is suspected to belong to (1: of none).
+    """
+
+    request: str
+    mode: str
+    method: str
+    pay: str
+    settled: int
+    weight: float | None
+    full: float | None
+    group_size: int
+    text: str
+
+
+class StandingView(View):
+    """What the rules make of a wallet. `tier` is null for others than labelers, `request` unless one is named."""
+
+    wallet: str
+    role: str
+    tier: TierView | None
+    scores: list[ScoreView]
+    strikes: StrikesView
+    request: InRequestView | None
+
+
+class OfRequest(Model):
+    """In which request."""
+
+    request: Annotated[str, msgspec.Meta(pattern=ADDRESS)] | None = None
+
+
+def _in_request(found: InRequest) -> InRequestView:
+    return InRequestView(
+        request=b58(found.request), mode=found.mode, method=found.method, pay=found.pay, settled=found.settled,
+        weight=found.weight, full=found.full, group_size=found.group_size, text=found.text,
+    )  # fmt: skip
+
+
+@routes.get("/v1/me/standing", auth=True, errors=(NotFound,))
+async def standing(context: Context, query: OfRequest) -> StandingView:
+    """Explains to the signed-in wallet its tier, scores and strikes, and its weight and any suspicion in a request."""
+    market = context.market
+    found = await market.standings.of(context.wallet)
+    inside = None
+    if query.request is not None:
+        info = await market.requests.ensure_posted(unb58(query.request, field="request"))
+        if info.state == "draft" and info.buyer != context.wallet:
+            raise NotFound("there is no such request", field="request")
+        inside = _in_request(await market.standings.in_request(context.wallet, info.address))
+    return StandingView(
+        wallet=b58(context.wallet),
+        role=found.role.name.lower(),
+        tier=None
+        if found.tier is None
+        else TierView(
+            tier=found.tier, next=found.next_tier, accepted_needed=found.accepted_needed, text=found.tier_text or ""
+        ),
+        scores=[
+            ScoreView(kind=one.kind, good=one.good, bad=one.bad, score=one.score, weight=one.weight, text=one.text)
+            for one in found.kinds
+        ],
+        strikes=StrikesView(
+            judgements=found.judgements, strikes=found.strikes, slashes=found.slashes, convicts_at=found.convicts_at,
+            strikes_left=found.strikes_left,
+            stake_at_risk=money.format(found.stake_at_risk, await market.terms.decimals()), text=found.strikes_text,
+        ),
+        request=inside,
+    )  # fmt: skip
