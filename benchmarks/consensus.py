@@ -3,8 +3,9 @@
 
 `--data`: a folder of folders with labels.csv (task,worker,label) and, for accuracy, truth.csv (task,label). Default:
 ../shared/data beside the checkout. `--peers`: the Python of an environment with crowd-kit 1.4.2, which then runs on
-the same files in the same run; "make" makes one. `--only real,scale,attacks,overlap,online` picks parts; `--seeds` for
-the attacks; `--answers` for the scale.
+the same files in the same run; "make" makes one. `--only real,robust,scale,attacks,overlap,online` picks parts;
+`--seeds` for the attacks and the draws of `robust` (made-up crowds, and parts of the real ones); `--answers` for the
+scale.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tempfile
 import time
 import tracemalloc
 import venv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,12 @@ from assay.consensus.online import Online
 from assay.consensus.overlap import fixed_overlap, grow_overlap
 from assay.consensus_cli import in_order, kind_of
 from assay.csvfile import read_csv, read_pairs
+from assay.simulate import robust
 from assay.simulate.crowd import STRATEGIES, make_crowd
+from assay.simulate.families import Case, made_up, parts
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("real", "scale", "attacks", "overlap", "online")
+PARTS = ("real", "robust", "scale", "attacks", "overlap", "online")
 SCALE_METHODS = ("majority", "wawa", "one_coin", "dawid_skene")
 PEER_NAMES = {"MajorityVote": "majority", "Wawa": "wawa", "DawidSkene": "dawid_skene", "OneCoinDawidSkene": "one_coin"}
 
@@ -213,6 +216,15 @@ def attacks(seeds: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
     return rows
 
 
+def crowds(folder: Path, draws: int) -> Iterator[Case]:
+    """Made-up crowds of every family, and parts of the real ones."""
+    yield from made_up(draws)
+    for path in sorted(p.parent for p in folder.glob("*/labels.csv")):
+        kind, answers, truth = load(path)
+        if kind == "choice" and (truth != -1).any():
+            yield from parts(path.name, answers, truth, max(draws // 3, 1))
+
+
 def overlap(folder: Path, seeds: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Accuracy of fixed against growing overlap at equal cost, on answers that were really given."""
     found: dict[str, Any] = {}
@@ -275,12 +287,12 @@ def main() -> None:
     parse.add_argument("--answers", default="1000000", help="sizes of the scale part, such as 1000000,10000000")
     parse.add_argument("--json", action="store_true", dest="as_json")
     options = parse.parse_args()
-    parts = (
+    chosen = (
         options.only.split(",")
         if options.only
         else (["real"] if options.data != parse.get_default("data") else list(PARTS))
     )
-    unknown = set(parts) - set(PARTS)
+    unknown = set(chosen) - set(PARTS)
     if unknown:
         parse.error(f"--only knows {','.join(PARTS)}, not {','.join(sorted(unknown))}")
     peers = None
@@ -292,21 +304,23 @@ def main() -> None:
         print(line, file=sys.stderr if options.as_json else sys.stdout, flush=True)
 
     report: dict[str, Any] = {}
-    if {"real", "overlap"} & set(parts) and not any(options.data.glob("*/labels.csv")):
+    if {"real", "overlap"} & set(chosen) and not any(options.data.glob("*/labels.csv")):
         say(f"skipped real answers: {options.data} holds no folder with labels.csv")
-        parts = [part for part in parts if part not in ("real", "overlap")]
-    if "real" in parts:
+        chosen = [part for part in chosen if part not in ("real", "overlap")]
+    if "real" in chosen:
         report["sets"] = real(options.data, peers, wanted, say)
         report["mean_accuracy"] = mean_accuracy(report["sets"])
         for name, value in sorted(report["mean_accuracy"].items(), key=lambda item: -item[1]):
             say(f"mean          {name:<28}{value:>10.4f}")
-    if "scale" in parts:
+    if "robust" in chosen:
+        report["robust"] = robust.run(crowds(options.data, options.seeds), say)
+    if "scale" in chosen:
         report["scale"] = scale([int(float(n)) for n in options.answers.split(",")], peers, say)
-    if "attacks" in parts:
+    if "attacks" in chosen:
         report["attacks"] = attacks(options.seeds, say)
-    if "overlap" in parts:
+    if "overlap" in chosen:
         report["overlap"] = overlap(options.data, min(options.seeds, 5), say)
-    if "online" in parts:
+    if "online" in chosen:
         report["online"] = online(say)
     if options.as_json:
         print(json.dumps(report))

@@ -199,10 +199,8 @@ def choice_from_posterior(
     probability = np.array(posterior, dtype=np.float32, order="C")
     fix_gold(answers, probability)
     answered = np.bincount(answers.task, minlength=answers.n_tasks).astype(np.int32)
-    # Equal votes must tie whatever the rounding of their sums, so values within a relative 1e-6 of the best count as
-    # equal.
     best = largest(probability)
-    labels = first_at_least(probability, best * np.float32(1 - 1e-6))
+    labels = choice_labels(probability)
     nothing = (answered == 0) & (answers.gold < 0)
     labels[nothing] = -1
     confidence = np.where(nothing, np.float32(0), best).astype(np.float32)
@@ -218,6 +216,15 @@ def choice_from_posterior(
         converged,
         details or {},
     )
+
+
+def choice_labels(posterior: NDArray[Any]) -> Ints:
+    """int32[n_tasks]: the most probable class; ties go to the lowest code.
+
+    Equal votes must tie whatever the rounding of their sums, so values within a relative 1e-6 of the best count as
+    equal.
+    """
+    return first_at_least(posterior, largest(posterior) * np.float32(1 - 1e-6))
 
 
 def fix_gold(answers: Answers, posterior: NDArray[Any]) -> None:
