@@ -274,6 +274,10 @@ class Client:
         """This wallet and its participant."""
         return dict(await self.call("GET", "/v1/me"))
 
+    async def balance(self) -> dict[str, Any]:
+        """What this wallet holds on chain: lamports, and tokens of each of the market's mints."""
+        return dict(await self.call("GET", "/v1/balance"))
+
     async def claim_owed(self) -> dict[str, Any]:
         """Claims what could not be delivered."""
         return await self.transact("/v1/owed", {})
@@ -406,13 +410,13 @@ class Client:
         """What I earned."""
         return dict(await self.call("GET", "/v1/earnings"))
 
-
-def _pause(attempt: int) -> float:
-    return float(PAUSE * 2 ** min(attempt, 4) * random.uniform(0.5, 1))
-
     async def standing(self, *, request: str | None = None) -> dict[str, Any]:
         """What the rules make of this wallet, in words and numbers; of a request too if one is named."""
         return dict(await self.call("GET", "/v1/me/standing", query={"request": request}))
+
+
+def _pause(attempt: int) -> float:
+    return float(PAUSE * 2 ** min(attempt, 4) * random.uniform(0.5, 1))
 
 
 def _refusal(status: int, answer: bytes) -> AssayError:

@@ -35,7 +35,10 @@ class MintView(View):
 
 
 class MarketView(View):
-    """The market's terms. Stakes and bond in tokens of the first mint; shares in basis points; windows in seconds."""
+    """The market's terms. Stakes and bond in tokens of the first mint; shares in basis points; windows in seconds.
+
+    `faucet`: whether `POST /v1/faucet` gives tokens away here.
+    """
 
     program: str
     market: str
@@ -54,6 +57,7 @@ class MarketView(View):
     paused: bool
     now: int
     validators_online: list[str]
+    faucet: bool
 
 
 class Signed(Model):
@@ -118,6 +122,7 @@ async def market(context: Context) -> MarketView:
         panel_size=params.panel_size, unstake_window=params.unstake_window, dispute_window=params.dispute_window,
         grace=params.grace, paused=bool(found.paused), now=await terms.now(),
         validators_online=[] if engine is None else [b58(wallet) for wallet in engine.hub.online()],
+        faucet=context.market.faucet is not None,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import msgspec
 from solders.instruction import Instruction
 
 from assay.api.buyers import UnsignedView
-from assay.api.routing import ADDRESS, Context, Model, Routes
+from assay.api.routing import ADDRESS, Context, Model, Routes, View
 from assay.domain import money
 from assay.domain.tally import Role
 from assay.errors import Conflict, FieldError, NotFound
@@ -38,6 +38,13 @@ class OfMint(Model):
     mint: Annotated[str, msgspec.Meta(pattern=ADDRESS)] | None = None
 
 
+class FundsView(View):
+    """What a wallet holds: lamports, and tokens of each of the market's mints in its associated token accounts."""
+
+    lamports: int
+    tokens: list[str]
+
+
 async def _unsigned(context: Context, instructions: Sequence[Instruction]) -> UnsignedView:
     made = await context.market.relay.unsigned(instructions, payer=context.wallet)
     return UnsignedView(transaction=made.transaction, last_valid_block_height=made.last_valid_block_height)
@@ -48,6 +55,16 @@ async def _amount(context: Context, text: str) -> int:
     if amount == 0:
         raise FieldError("amount", "is 0", hint="tokens, such as 100")
     return amount
+
+
+@routes.get("/v1/balance", auth=True)
+async def balance(context: Context) -> FundsView:
+    """What the signed-in wallet holds on chain."""
+    lamports, amounts = await context.market.relay.funds(context.wallet)
+    decimals = [await context.market.terms.decimals(index) for index in range(len(amounts))]
+    return FundsView(
+        lamports=lamports, tokens=[money.format(one, places) for one, places in zip(amounts, decimals, strict=True)]
+    )
 
 
 @routes.post("/v1/participants", auth=True, errors=(Conflict,))

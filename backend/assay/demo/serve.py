@@ -17,6 +17,9 @@ from assay.settings import load
 HOME = Path(".assay/market")
 RESTART_SECONDS = 2.0
 """How long a process that died is left alone before it is started again."""
+SAMPLE_RECORDS = 100
+SAMPLE_LEASE_SECONDS = 300
+"""Time for a person; the demo's crowd is faster."""
 
 
 async def up(*, home: Path | None, rpc: str | None, port: int, validators: int) -> None:
@@ -33,8 +36,8 @@ async def up(*, home: Path | None, rpc: str | None, port: int, validators: int) 
     try:
         if not stop.is_set():
             await starting
-            await _sample(market)
-            _say(f"up: {market.url} (API description: {market.url}/openapi.json); Ctrl-C stops it")
+            await sample(market)
+            _say(f"up: label at {market.url} (API description: {market.url}/openapi.json); Ctrl-C stops it")
             await _keep(market, stop)
     finally:
         starting.cancel()
@@ -44,18 +47,25 @@ async def up(*, home: Path | None, rpc: str | None, port: int, validators: int) 
         await market.stop()
 
 
-async def _sample(market: MarketProcesses) -> None:
-    """Post the sample request, unless one of it is open."""
+async def sample(market: MarketProcesses) -> str:
+    """Post the sample request, unless one of it is open and has tasks left; its address.
+
+    Its answers are reviewed by the validators, who read the digits themselves: so whoever labels it alone is paid.
+    """
     key = ensure_key(market.settings.keys_dir / "buyer.json")
     await market.enrol([key], Role.BUYER, stake=0, spend=10_000)
     buyer = market.client(key)
     listed = await buyer.call("GET", "/v1/requests", query={"state": "open", "buyer": buyer.wallet})
-    if listed["requests"]:
-        _say(f"sample request: {listed['requests'][0]['address']} is open")
-        return
-    made = await asyncio.to_thread(plan, Options(records=100))
+    for request in listed["requests"]:
+        now = await buyer.progress(request["address"])
+        if now["tasks_done"] < now["tasks"]:
+            _say(f"sample request: {request['address']} is open")
+            return str(request["address"])
+    made = await asyncio.to_thread(plan, Options(records=SAMPLE_RECORDS))
+    made.order["spec"] |= {"mode": "review", "overlap": 1, "limits": {"lease_seconds": SAMPLE_LEASE_SECONDS}}
     draft = await buyer.post(await with_items(buyer, made))
-    _say(f"sample request: {draft['address']}, 100 handwritten digits to label")
+    _say(f"sample request: {draft['address']}, {SAMPLE_RECORDS} handwritten digits to label")
+    return str(draft["address"])
 
 
 async def _keep(market: MarketProcesses, stop: asyncio.Event) -> None:

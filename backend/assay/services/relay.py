@@ -20,7 +20,7 @@ from solders.transaction import VersionedTransaction
 
 from assay.chain.base import PACKET, Event, Receipt
 from assay.chain.instructions import Instructions
-from assay.chain.tokens import associated_address, create_associated
+from assay.chain.tokens import associated_address, create_associated, decode_token_account
 from assay.domain.tally import Role
 from assay.errors import Conflict, FieldError, Forbidden
 from assay.services.requests import Draft, RequestInfo
@@ -61,6 +61,16 @@ class Relay:
         entry = await self._market.terms.mint(mint_index)
         mint, program = Pubkey(bytes(entry.mint)), Pubkey(bytes(entry.token_program))
         return associated_address(Pubkey(wallet), mint, token_program=program), mint, program
+
+    async def funds(self, wallet: bytes) -> tuple[int, list[int]]:
+        """Lamports of `wallet`, and base units of each of the market's mints in its associated token accounts."""
+        mints = (await self._market.terms.market()).mint_count
+        own = [(await self._token(wallet, index))[0] for index in range(mints)]
+        account, *held = await self._market.chain.accounts([Pubkey(wallet), *own])
+        return (
+            0 if account is None else account.lamports,
+            [0 if one is None else decode_token_account(bytes(one.data)).amount for one in held],
+        )
 
     async def post(self, draft: Draft) -> Instruction:
         """`post_request` of a draft, paid out of the buyer's associated token account."""

@@ -1,0 +1,26 @@
+// One class of several: radio buttons, each with its key.
+import { make } from "../dom.js";
+import { hotkeys } from "./hotkeys.js";
+
+export const choice = ({ classes }) => {
+  const keys = hotkeys(classes);
+  const inputs = classes.map((_, i) => make("input", { type: "radio", name: "value", value: i }));
+  const options = classes.map((name, i) =>
+    make("label", { class: "option" }, inputs[i], make("span", {}, name), keys[i] ? make("kbd", {}, keys[i]) : null));
+  return {
+    element: make("fieldset", {}, make("legend", {}, "Choose one"), make("div", { class: "options" }, options)),
+    focus: () => inputs[0].focus(),
+    press: (key) => {
+      const at = keys.indexOf(key.toLowerCase());
+      if (at < 0) return false;
+      inputs[at].checked = true;
+      inputs[at].focus();
+      return true;
+    },
+    value: () => {
+      const at = inputs.findIndex((input) => input.checked);
+      if (at < 0) throw new Error("Choose a class first.");
+      return classes[at];
+    },
+  };
+};

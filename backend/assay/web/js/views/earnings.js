@@ -1,0 +1,48 @@
+// What the wallet earned: by mint, by payment, by answer.
+import { tokens } from "../actions.js";
+import { list, make, short, table, when } from "../dom.js";
+import { poll } from "../poll.js";
+import { start } from "./start.js";
+
+const EVERY = 3000;
+const SHOWN = 50;
+
+// An answer's value in few words.
+const brief = ({ value }) => {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+};
+
+const verdict = ({ verdict: one, confidence, batch }) => {
+  if (one === null) return "undecided";
+  return `${one ? "accepted" : "rejected"}${batch === null ? ", to be settled" : ""} (${confidence / 100} %)`;
+};
+
+export const earnings = async (market, main, { signal }) => {
+  if (market.wallet === null) return start(market, main);
+  const terms = await market.terms({ signal });
+  const sums = make("div", { id: "sums" });
+  const paid = make("div", { id: "payments" });
+  const given = make("div", { id: "answers" });
+  main.replaceChildren(make("h2", { tabindex: "-1" }, "Earnings"), sums, paid, given);
+  return poll(signal, EVERY, async () => {
+    const get = (path) => market.api.get(path, { signal });
+    const [own, { payments }, { answers }] = await Promise.all([
+      get("/v1/earnings"), get(`/v1/payments?limit=${SHOWN}`), get(`/v1/answers?limit=${SHOWN}`),
+    ]);
+    sums.replaceChildren(
+      list({ Answers: String(own.answers), Accepted: String(own.accepted), Rejected: String(own.rejected) }),
+      ...own.balances.map((one) => list({
+        Token: make("code", {}, one.mint),
+        Paid: one.paid, "Due, its batch being settled": one.due, "Possible, if all is accepted": one.possible,
+        "Owed on chain": one.owed,
+      })));
+    paid.replaceChildren(table("Last payments", ["When", "Tokens", "Request", "Transaction"], payments.map((one) => [
+      when(one.paid_at), `${tokens(BigInt(one.amount), terms.mints[one.mint_index].decimals)}${one.owed ? ", owed" : ""}`,
+      short(one.request), short(one.signature),
+    ])));
+    given.replaceChildren(table("Last answers", ["When", "Answer", "Verdict", "Request"], answers.map((one) => [
+      when(one.submitted_at), brief(one.content), verdict(one), short(one.request),
+    ])));
+  });
+};

@@ -1,0 +1,87 @@
+// One request: how far it is, what it paid, and its buyer's download; follows the market's live events.
+import { pause } from "../api.js";
+import { button, download, list, make, when } from "../dom.js";
+import { outage, problem } from "../notices.js";
+import { start } from "./start.js";
+
+const FORMS = { jsonl: "JSON Lines", csv: "CSV", parquet: "Parquet" };
+const AGAIN = 3000; // ms before the events are asked for again
+
+const rows = ({ request, chain, ...now }) => ({
+  State: request.state,
+  Answers: `${now.answers}: ${now.accepted} accepted, ${now.rejected} rejected, ${now.undecided} undecided`,
+  "In work now": String(now.leases),
+  ...(chain === null ? {} : {
+    Locked: `${chain.locked} tokens`,
+    "Paid to labelers": chain.paid_labelers,
+    "Paid to validators": chain.paid_validators,
+    Fees: chain.fees,
+    "Kept for disputes": chain.reserved,
+    "Would come back at a close": chain.refundable,
+    "Settled batches": String(chain.next_batch),
+  }),
+  Price: `${request.price} an accepted answer, ${request.validation_fee} a record for its validators`,
+  Mode: `${request.mode}, ${request.overlap} answers a task`,
+  Deadline: when(new Date(request.deadline * 1000).toISOString()),
+  Buyer: make("code", {}, request.buyer),
+  Address: make("code", {}, request.address),
+  "Specification's sha256": make("code", {}, now.spec_hash),
+});
+
+export const request = async (market, main, { signal, address }) => {
+  const { api } = market;
+  const path = `/v1/requests/${encodeURIComponent(address)}`;
+  const first = await api.get(path, { signal });
+  const bar = make("progress", { id: "done", max: first.request.records, value: 0 });
+  const done = make("output", { for: "done", id: "records" });
+  const facts = make("div");
+  const show = (now) => {
+    const records = now.chain?.records_done ?? 0;
+    bar.value = records;
+    done.textContent = `${records} of ${now.request.records} records done`;
+    facts.replaceChildren(list(rows(now)));
+  };
+  main.replaceChildren(
+    make("h2", { tabindex: "-1" }, first.request.title), make("p", {}, bar, " ", done), facts,
+    make("h3", {}, "Data set"), market.wallet?.address === first.request.buyer ? downloads(api, path, signal) : bring(market));
+  show(first);
+  await follow(`${path}/events`, { api, path, signal, show });
+};
+
+const downloads = (api, path, signal) => make("div", { class: "row" },
+  ...Object.entries(FORMS).map(([form, name]) => button(`Download ${name}`, async () => {
+    problem(null);
+    const response = await api.get(`${path}/dataset?format=${form}`, { raw: true, signal });
+    const [, file] = response.headers.get("Content-Disposition").match(/filename="([^"]+)"/);
+    download(await response.blob(), file);
+  }, { failed: problem })));
+
+// The data set is its buyer's; who has the buyer's key may bring it.
+const bring = (market) => {
+  const place = make("p", {}, "The finished records are their buyer's to download, signed in with the buyer's wallet. ");
+  const own = market.wallet === null ? button("Use a wallet", () => start(market, place)) : make("a", { href: "#/wallet" }, "Use another wallet");
+  place.append(own);
+  return place;
+};
+
+// Server-sent events until the request is closed or the view is left. A browser tries again by itself while nobody
+// answers; after an answer that is no stream it does not, so that is looked into here.
+const follow = async (url, { api, path, signal, show }) => {
+  while (!signal.aborted) {
+    const closed = await new Promise((resolve) => {
+      const source = new EventSource(url);
+      const end = (how) => {
+        source.close();
+        resolve(how);
+      };
+      source.addEventListener("progress", (event) => show(JSON.parse(event.data)));
+      source.addEventListener("closed", () => end(true));
+      source.addEventListener("open", () => outage(false));
+      source.addEventListener("error", () => end(false));
+      signal.addEventListener("abort", () => end(true), { once: true });
+    });
+    if (closed) return;
+    await pause(AGAIN, signal);
+    show(await api.get(path, { signal, patience: Infinity })); // says so while the market is away
+  }
+};

@@ -1,0 +1,41 @@
+"""A real browser on the real page."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Any]:
+    """Chromium; a test that needs it is skipped where it is absent."""
+    api = pytest.importorskip("playwright.async_api", reason="the page's tests need playwright")
+    if CHROMIUM is None:
+        pytest.skip("the page's tests need Chromium (Debian: apt install chromium)")
+    async with api.async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield running
+        await running.close()
+
+
+@pytest.fixture
+async def page(browser: Any) -> AsyncIterator[Any]:
+    """A page of a fresh profile; fails the test for any script error or anything that the page's policy refused."""
+    context = await browser.new_context()
+    opened = await context.new_page()
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+    yield opened
+    await context.close()
+    # What the server refuses, and an outage, the browser logs by itself; how the page takes it the tests look at.
+    assert [text for text in wrong if not text.startswith("Failed to load resource")] == []
