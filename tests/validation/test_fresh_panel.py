@@ -15,7 +15,7 @@ from assay.domain import canonical, messages
 from assay.services.proposals import Proposal
 
 OLD, FRESH = (1, 2, 3), (4, 5, 6)
-TERMS = {"panel_term": 2, "panel_timeout": 1}
+TERMS = {"panel_term": 2, "panel_timeout": 4}
 LABELS = ["cat", "dog", "owl", "cat", "dog", "owl", "cat", "dog", "owl", "cat"]
 
 
@@ -82,7 +82,7 @@ async def fits(market: Any, address: str) -> None:
     ids=["majority", "learns", "review", "information"],
 )
 async def test_a_fresh_panel_goes_on(stage: Callable[..., Any], mode: str, spec: dict[str, Any]) -> None:
-    market = await stage(params=TERMS, sign_timeout=0.5, vote_seconds=3)
+    market = await stage(params=TERMS, sign_timeout=1.5, vote_seconds=3)
     buyer, labelers, address = await begun(market, mode=mode, items=8, spec=spec)
     assert await in_office(market, address) == wallets(market, OLD)
     await replaced(market)
@@ -100,7 +100,7 @@ async def test_a_fresh_panel_goes_on(stage: Callable[..., Any], mode: str, spec:
 
 async def test_what_is_settled_is_not_settled_again_by_a_fresh_panel(stage: Callable[..., Any]) -> None:
     """A dishonest operator proposes a batch of the old panel's once more, under the next number."""
-    market = await stage(params=TERMS, sign_timeout=0.5)
+    market = await stage(params=TERMS, sign_timeout=1.5)
     buyer, labelers, address = await begun(market, mode="agreement", items=6)
     await replaced(market)
     await more(market, buyer, labelers, address, 5)
