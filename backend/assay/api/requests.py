@@ -65,7 +65,8 @@ class Books(View):
 
 
 class Progress(View):
-    """How far it is. `chain` is null before the posting."""
+    """How far it is. `chain` is null before the posting. `tasks_waiting` had their answers rejected, and there is no
+    money to pay another: they wait for a top-up, or the end of the reserves for disputes."""
 
     request: RequestView
     spec_hash: str
@@ -73,6 +74,7 @@ class Progress(View):
     domain: str | None
     tasks: int
     tasks_done: int
+    tasks_waiting: int
     leases: int
     answers: int
     undecided: int
@@ -182,9 +184,9 @@ async def _progress(context: Context, info: RequestInfo) -> Progress:
     return Progress(
         request=await _view(context, info), spec_hash=info.spec_hash.hex(), spec_cid=info.spec_cid,
         domain=info.domain.hex() if info.domain else None, chain=await _books(context, info),
-        tasks=counts["tasks"], tasks_done=counts["tasks_done"], leases=counts["leases"], answers=counts["answers"],
-        undecided=counts["undecided"], accepted=counts["accepted"], rejected=counts["rejected"],
-        settled=counts["settled"],
+        tasks=counts["tasks"], tasks_done=counts["tasks_done"], tasks_waiting=counts["tasks_waiting"],
+        leases=counts["leases"], answers=counts["answers"], undecided=counts["undecided"],
+        accepted=counts["accepted"], rejected=counts["rejected"], settled=counts["settled"],
     )  # fmt: skip
 
 

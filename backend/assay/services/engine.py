@@ -182,6 +182,7 @@ class Engine:
 
     def _request_changed(self, request: bytes) -> None:
         """The chain changed a request: look at it anew."""
+        self.market.funding.changed(request)
         self.parts.panels.forget(request)
         self._answers.set()
         if self.running:
@@ -223,7 +224,7 @@ class Engine:
             for row in await self.market.db.fetch("requests_to_draw"):
                 with contextlib.suppress(AssayError):
                     await self._prepare(row["address"])
-            await self.parts.verdicts.again_everywhere()
+            await self.market.funding.again_everywhere()
             if time.monotonic() > retire_at:
                 retire_at = time.monotonic() + RETIRE_SECONDS
                 with contextlib.suppress(AssayError):

@@ -26,10 +26,11 @@ SLOT_WAIT = 0.1
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A request as the chain has it: `account` is the decoded account."""
+    """A request as the chain has it: `account` is the decoded account, read at market time `now`."""
 
     address: bytes
     account: Any
+    now: int = 0
 
     @property
     def panel(self) -> tuple[bytes, ...]:
@@ -68,10 +69,12 @@ class View:
 
     @property
     def free(self) -> int:
-        """What the escrow can still pay, reserves and bonds left alone."""
+        """What the escrow can still pay, bonds and reserves left alone that had not ended when it was read: the program
+        frees those before it pays."""
         one = self.account
         spoken_for = one.paid_labelers + one.paid_validators + one.fees + one.refunded + one.bonds
-        return int(one.locked - spoken_for - sum(reserve.amount for reserve in one.reserves))
+        reserved = sum(reserve.amount for reserve in one.reserves if reserve.until > self.now)
+        return int(one.locked - spoken_for - reserved)
 
     @property
     def term_over(self) -> bool:
@@ -108,7 +111,9 @@ class Panels:
                 raise AccountMissing(f"request {messages.b58(request)} is not on chain")
             if len(self._views) >= 10_000:
                 self._views.clear()
-            known = self._views[request] = View(request, account)
+            reserves = any(reserve.amount for reserve in account.reserves)
+            now = await self._market.terms.now() if reserves else 0
+            known = self._views[request] = View(request, account, now)
         return known
 
     def forget(self, request: bytes) -> None:

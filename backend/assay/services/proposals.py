@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TASKS = 400
 """Tasks (review: answers) that are looked at for one batch."""
+REVIEW = 1
 
 Address = Callable[[bytes], bytes]
 Room = Callable[[Sequence[bytes]], bool]
@@ -39,7 +40,7 @@ Room = Callable[[Sequence[bytes]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Since when the oldest verdict waits, and how many answers or tasks do."""
+    """Since when the oldest verdict waits, and how many answers or tasks do, counted up to `TASKS`."""
 
     since: datetime | None
     waiting: int
@@ -126,7 +127,12 @@ class Proposals:
 
     async def due(self, request: bytes, *, mode: int, closing: bool) -> Due:
         """What waits to be settled in `request`."""
-        row = await self._db.row("due_since", request, mode, closing)
+        if mode == REVIEW:
+            row = await self._db.row("due_review", request, TASKS)
+        else:
+            if closing:
+                await self._db.execute("tasks_closing", request, TASKS)
+            row = await self._db.row("due_agreement", request, TASKS)
         return Due(row["since"], row["waiting"]) if row is not None else Due(None, 0)
 
     async def open(self, request: bytes) -> Proposal | None:
@@ -206,7 +212,7 @@ class Proposals:
 
 async def _agreement(tx: Session, row: Any, gold: dict[int, Gold], room: Room, most: int) -> Evidence:
     """Tasks by agreement that are due, with those of their answers that one transaction has room for."""
-    due = await tx.fetch("tasks_due", row["address"], TASKS, row["state"] == "closing")
+    due = await tx.fetch("tasks_due", row["address"], TASKS)
     by_task: dict[bytes, list[Any]] = {}
     for answer in await tx.fetch("answers_of_tasks", [task["id"] for task in due]):
         by_task.setdefault(answer["task"], []).append(answer)

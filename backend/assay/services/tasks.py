@@ -140,6 +140,19 @@ class Tasks:
         self._open = (0.0, [])
 
     async def _claim(self, wallet: bytes, terms: RequestInfo, limit: int, tasks: Sequence[bytes] | None) -> list[Lease]:
+        limit = await self._market.funding.take(terms, limit)
+        if limit == 0:
+            return []
+        found: list[Lease] = []
+        try:
+            found = await self._hand_out(wallet, terms, limit, tasks)
+        finally:
+            self._market.funding.taken(terms, limit, handed=len(found))
+        return found
+
+    async def _hand_out(
+        self, wallet: bytes, terms: RequestInfo, limit: int, tasks: Sequence[bytes] | None
+    ) -> list[Lease]:
         async with self._claiming.setdefault(terms.address, asyncio.Semaphore(CLAIMING)):
             rows = await self._attempt(
                 "tasks_claim", terms.address, wallet, b58(wallet), limit, float(terms.lease_seconds), MAX_HELD,

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from assay.db.pool import Session
-from assay.domain import canonical, entries, messages, money, tally, verdict
+from assay.domain import canonical, entries, messages, tally, verdict
 from assay.domain.similarity import agrees
 from assay.domain.spec import Spec
 from assay.domain.work import Vote
 from assay.errors import AssayError
 from assay.services import votes
 from assay.services.hub import Hub
-from assay.services.panels import OPEN, Panels, View
+from assay.services.panels import Panels, View
 
 if TYPE_CHECKING:
     from assay.services.market import Market
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 ROUNDS = 500
-"""Rounds opened at once."""
+"""Rounds of a request opened at once."""
 LAST_ROUND = 255
 
 
@@ -138,7 +138,7 @@ class Verdicts:
                     )
                     await self._push_openings(answer, round)
                 else:
-                    await self._db.execute("round_close", answer, round, "failed")
+                    await self._db.execute("round_failed", answer, round)
                     log.warning("round failed", answer=answer.hex(), round=round, commits=state["commits"])
             elif (request := await self._decide(answer, round)) is not None:
                 decided.append(request)
@@ -157,18 +157,19 @@ class Verdicts:
                 return None
             revealed = [one for one in await tx.fetch("votes_of_round", answer, round) if one["vote"] is not None]
             if len(revealed) < await self._needed(row):
-                await tx.execute("round_close", answer, round, "failed")
+                await tx.execute("round_failed", answer, round)
                 log.warning("round failed", answer=answer.hex(), round=round, reveals=len(revealed))
                 return None
-            await self._record(tx, row, revealed)
-            await tx.execute("round_close", answer, round, "decided")
+            rejected = not await self._record(tx, row, revealed)
+            await tx.execute("round_decided", answer, round)
         request: bytes = row["request"]
-        await self.again(request)
+        if rejected:
+            await self._market.funding.again(request)
         self._market.changed.send(request)
         return request
 
-    async def _record(self, tx: Session, row: Any, revealed: list[Any]) -> None:
-        """Writes the verdict: the answer's, and where it is accepted its task's label."""
+    async def _record(self, tx: Session, row: Any, revealed: list[Any]) -> bool:
+        """Writes the verdict: the answer's, and where it is accepted its task's label. Whether it is accepted."""
         answer = await tx.row("answer_by_id", row["answer"])
         assert answer is not None  # its rounds would have gone with it
         task = (await tx.fetch("task_gold", answer["task"]))[0]
@@ -186,39 +187,9 @@ class Verdicts:
             await tx.execute(
                 "task_accepted", answer["task"], label, canonical.digest(label), found.confidence, decided_at
             )
-
-    # -- rejected answers ---------------------------------------------------------------------------------------------
-
-    async def again(self, request: bytes) -> int:
-        """Puts tasks whose answers were all rejected back, as far as the escrow can pay; how many."""
-        tasks = [row["id"] for row in await self._db.fetch("review_exhausted", request)]
-        if not tasks:
-            return 0
-        view = await self._panels.view(request, fresh=True)
-        one = view.account
-        if one.state != OPEN:
-            return 0
-        pay = money.labeler_pay(1, one.price, max(one.terms.premium_bps))
-        unit = pay + money.market_fee(pay, one.terms.params.fee_bps) + 1 + one.validation_fee
-        row = await self._db.row("review_commitments", request)
-        assert row is not None
-        live = row["undecided"] - len(tasks)
-        left = view.free - (row["accepted"] + live) * unit - row["rejected"] * (pay + one.validation_fee)
-        count = max(0, min(len(tasks), left // unit))
-        if count:
-            await self._db.execute("tasks_again", tasks[:count])
-            self._market.tasks.opened()
-        if count < len(tasks):
-            log.warning("tasks left without answer: the escrow is used up", request=messages.b58(request))
-        return int(count)
-
-    async def again_everywhere(self) -> None:
-        """`again` for every request that has such tasks: escrows grow, reserves end."""
-        for row in await self._db.fetch("requests_exhausted"):
-            try:
-                await self.again(row["request"])
-            except AssayError as error:
-                log.warning("tasks not put back", request=messages.b58(row["request"]), error=str(error))
+        else:
+            await tx.execute("task_rejected", answer["task"])
+        return bool(found.verdict)
 
 
 def _matches(spec: Spec, content: Any, gold: Any) -> bool:

@@ -116,13 +116,13 @@ async def work(db: Database, voter: bytes, *, answer: bytes | None = None) -> li
             "content": row["content"],
             "signature": row["signature"].hex(),
         }
-        for row in await db.fetch("work_assigned", voter, answer, WORK)
+        for row in await _assigned(db, "work_assigned", voter, answer)
     ]
 
 
 async def openings(db: Database, voter: bytes, *, answer: bytes | None = None) -> list[dict[str, Any]]:
     """Messages of type ``openings``: rounds whose commits have closed and which wait for the reveal of `voter`."""
-    rows = await db.fetch("openings_due", voter, answer, WORK)
+    rows = await _assigned(db, "openings_due", voter, answer)
     commits = await _commits(db, rows)
     return [
         {
@@ -132,6 +132,12 @@ async def openings(db: Database, voter: bytes, *, answer: bytes | None = None) -
         }
         for row in rows
     ]
+
+
+async def _assigned(db: Database, query: str, voter: bytes, answer: bytes | None) -> list[Any]:
+    if answer is None:
+        return await db.fetch(query, voter, WORK)
+    return await db.fetch(f"{query}_of", voter, answer)
 
 
 def _round(row: Any) -> dict[str, Any]:

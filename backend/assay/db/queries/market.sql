@@ -62,6 +62,7 @@ order by created_at desc, address limit $4
 -- request_progress
 select (select count(*) from tasks t where t.request = $1) as tasks,
        (select count(*) from tasks t where t.request = $1 and t.state = 'done') as tasks_done,
+       (select count(*) from tasks t where t.request = $1 and t.state = 'rejected') as tasks_waiting,
        (select count(*) from leases l where l.request = $1 and l.expires_at > now()) as leases,
        count(*) as answers,
        count(*) filter (where state in ('submitted', 'judging')) as undecided,

@@ -15,23 +15,30 @@ where t.id = u.id and t.decided_at is null
 select address, mode, state, domain, gold from requests where address = $1
 
 -- requests_unsettled
--- Requests with something to settle: an open proposal, or verdicts that stand or are due.
-select distinct r.address, r.mode from requests r
-where r.state in ('open', 'closing') and r.domain is not null and (
-    exists (select 1 from batches b where b.request = r.address and b.state = 'proposed')
-    or exists (select 1 from answers a where a.request = r.address and a.state in ('submitted', 'judging', 'judged') and a.batch is null))
+-- Requests with something to settle: an open proposal, or answers that are not settled. In the order of an index: an
+-- "exists" may be planned as a look at all answers.
+select r.address, r.mode from requests r
+where r.state in ('open', 'closing') and r.domain is not null and coalesce(
+    (select true from batches b where b.request = r.address and b.state = 'proposed' limit 1),
+    (select true from answers a where a.request = r.address and a.batch is null order by a.labeler limit 1), false)
 
 -- tasks_due
--- Tasks of a request by agreement whose verdicts can be settled: they have all their answers, or can get no more since
--- the request is closing and nobody holds a lease, or were decided before and have answers left to settle.
-select t.id, t.index, t.item, t.is_gold, t.gold, t.decided_at,
-       coalesce(t.decided_at, (select max(a.submitted_at) from answers a where a.task = t.id)) as due_at
+-- Tasks of a request by agreement whose verdicts can be settled: they have all their answers, or can get no more, or were
+-- decided before and have answers left to settle.
+select t.id, t.index, t.item, t.is_gold, t.gold, t.decided_at, t.due_at
 from tasks t
-where t.request = $1 and t.batch is null and t.answers_done > 0
-  and (t.answers_done >= t.answers_wanted or t.decided_at is not null
-       or ($3 and not exists (select 1 from leases l where l.task = t.id and l.expires_at > now())))
-order by due_at
+where t.request = $1 and t.batch is null and t.due_at is not null
+order by t.due_at
 limit $2
+
+-- tasks_closing
+-- Tasks of a closing request that can get no more answers, since nobody holds a lease, are due as they are; $2 at once.
+update tasks t set due_at = (select max(a.submitted_at) from answers a where a.task = t.id)
+where t.id = any(array(
+    select u.id from tasks u
+    where u.request = $1 and u.batch is null and u.due_at is null and u.answers_done > 0
+      and not exists (select 1 from leases l where l.task = u.id and l.expires_at > now())
+    limit $2)) and t.due_at is null
 
 -- answers_due
 -- Answers of a request by review whose verdicts stand and are not settled.
@@ -42,17 +49,17 @@ where a.request = $1 and a.state = 'judged' and a.batch is null
 order by a.decided_at
 limit $2
 
--- due_since
--- When the oldest verdict that waits for settlement stood, and how many answers wait.
+-- due_agreement
+-- When the oldest task that waits for settlement became due, and how many wait, counted up to $2.
 select min(due_at) as since, count(*) as waiting from (
-    select coalesce(t.decided_at, (select max(a.submitted_at) from answers a where a.task = t.id)) as due_at
-    from tasks t
-    where t.request = $1 and $2 = 0 and t.batch is null and t.answers_done > 0
-      and (t.answers_done >= t.answers_wanted or t.decided_at is not null
-           or ($3 and not exists (select 1 from leases l where l.task = t.id and l.expires_at > now())))
-    union all
-    select a.decided_at from answers a where a.request = $1 and $2 = 1 and a.state = 'judged' and a.batch is null
-) due
+    select t.due_at from tasks t where t.request = $1 and t.batch is null and t.due_at is not null
+    order by t.due_at limit $2) due
+
+-- due_review
+-- The same of answers by review whose verdicts stand.
+select min(decided_at) as since, count(*) as waiting from (
+    select a.decided_at from answers a where a.request = $1 and a.state = 'judged' and a.batch is null
+    order by a.decided_at limit $2) due
 
 -- answers_batched
 -- $1 ids, $2 verdicts, $3 confidences, $4 evidence, $5 decided at, $6 batch
@@ -142,9 +149,22 @@ insert into chain_events (signature, index, slot, name, data) values ($1, $2, $3
 truncate chain_events, participants, payments
 
 -- labelers_of_request
--- Who works on a request: wallets with a lease, or an answer that is not settled. And who may come: the labelers seen last.
-select distinct wallet from leases where request = $1
-union select distinct labeler from answers where request = $1 and batch is null
+-- Who works on a request: wallets with a lease, or an answer that is not settled, found one step of an index each. And who
+-- may come: the labelers seen last.
+with recursive leasing (wallet) as (
+    (select wallet from leases where request = $1 order by wallet limit 1)
+    union all
+    select (select l.wallet from leases l where l.request = $1 and l.wallet > w.wallet order by l.wallet limit 1)
+    from leasing w where w.wallet is not null
+), answering (wallet) as (
+    (select labeler from answers where request = $1 and batch is null order by labeler limit 1)
+    union all
+    select (select a.labeler from answers a where a.request = $1 and a.batch is null and a.labeler > w.wallet
+            order by a.labeler limit 1)
+    from answering w where w.wallet is not null
+)
+select wallet from leasing where wallet is not null
+union select wallet from answering where wallet is not null
 union (select wallet from participants where role = 2 order by updated_at desc limit $2)
 
 -- participants_working
@@ -155,7 +175,7 @@ select wallet from participants where role in (2, 3) order by role desc, updated
 select id, labeler, verdict, decided_at from answers where request = $1 and batch = $2 order by id
 
 -- settled_event
-select signature, slot, data from chain_events where name = 'BatchSettled' and data->>'request' = $1 and (data->>'batch')::bigint = $2
+select signature, slot, data from chain_events where name = 'BatchSettled' and data ->> 'request' = $1 and data ->> 'batch' = $2::bigint::text
 
 -- latencies
 -- Milliseconds from deciding vote to confirmed payment.

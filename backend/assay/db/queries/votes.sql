@@ -1,14 +1,15 @@
 -- Review rounds and votes.
 
 -- review_waiting
--- Submitted answers of review requests whose next round is to be opened, with the number it gets.
-select a.id, a.request, coalesce((select max(round) + 1 from rounds x where x.answer = a.id), 0)::int as round,
+-- Answers by review that wait for a round, the oldest $1 of each request, with the number that it gets: one whose panel
+-- is away does not hold the others up.
+select a.id, r.address as request, coalesce((select max(round) + 1 from rounds x where x.answer = a.id), 0)::int as round,
        (select max(panel_round) from rounds x where x.answer = a.id) as failed_panel
-from answers a join requests r on r.address = a.request
-where r.mode = 1 and r.state in ('open', 'closing') and a.state in ('submitted', 'judging')
-  and not exists (select 1 from rounds x where x.answer = a.id and x.state in ('commit', 'reveal', 'decided'))
+from requests r cross join lateral (
+    select id, submitted_at from answers
+    where request = r.address and state = 'submitted' order by submitted_at limit $1) a
+where r.mode = 1 and r.state in ('open', 'closing')
 order by a.submitted_at
-limit $1
 
 -- round_open
 insert into rounds (answer, round, request, panel_round, panel, commit_until)
@@ -54,27 +55,38 @@ where answer = $1 and round = $2 and voter = $3 and vote is null
 update rounds set state = 'reveal', reveal_until = clock_timestamp() + make_interval(secs => $3::float8)
 where answer = $1 and round = $2 and state = 'commit'
 
--- round_close
-update rounds set state = $3, closed_at = clock_timestamp() where answer = $1 and round = $2 and state in ('commit', 'reveal')
+-- round_decided
+update rounds set state = 'decided', closed_at = clock_timestamp() where answer = $1 and round = $2 and state = 'reveal'
+
+-- round_failed
+-- The answer waits for another round.
+with failed as (
+    update rounds set state = 'failed', closed_at = clock_timestamp()
+    where answer = $1 and round = $2 and state in ('commit', 'reveal') returning answer
+)
+update answers a set state = 'submitted' from failed where a.id = failed.answer and a.state = 'judging'
 
 -- work_assigned
 -- What a validator has to vote on now: rounds whose commits are open and lack its own.
-select r.answer, r.round, r.request, r.panel_round, r.panel, r.commit_until, q.domain, q.spec_cid, q.spec_hash,
-       a.task, a.labeler, a.content, a.signature, t.index, t.item, t.media_type
-from rounds r join requests q on q.address = r.request join answers a on a.id = r.answer join tasks t on t.id = a.task
-where r.state = 'commit' and r.commit_until > clock_timestamp() and $1::bytea = any(r.panel)
-  and ($2::bytea is null or r.answer = $2)
+select * from rounds_to_commit r
+where r.commit_until > clock_timestamp() and $1::bytea = any(r.panel)
   and not exists (select 1 from votes v where v.answer = r.answer and v.round = r.round and v.voter = $1)
 order by r.opened_at
-limit $3
+limit $2
+
+-- work_assigned_of
+-- The same of the answer $2 alone.
+select * from rounds_to_commit r
+where r.answer = $2 and r.commit_until > clock_timestamp() and $1::bytea = any(r.panel)
+  and not exists (select 1 from votes v where v.answer = r.answer and v.round = r.round and v.voter = $1)
 
 -- openings_due
 -- Rounds in which a validator has committed and has to reveal now.
-select r.answer, r.round, r.request, r.panel_round, r.panel, r.commit_until, r.reveal_until, q.domain
-from rounds r join requests q on q.address = r.request join votes v on v.answer = r.answer and v.round = r.round
-where r.state = 'reveal' and v.voter = $1 and v.vote is null and ($2::bytea is null or r.answer = $2)
-order by r.reveal_until
-limit $3
+select * from rounds_to_reveal r where r.voter = $1 order by r.reveal_until limit $2
+
+-- openings_due_of
+-- The same of the answer $2 alone.
+select * from rounds_to_reveal r where r.voter = $1 and r.answer = $2
 
 -- verdict_review
 update answers set state = 'judged', verdict = $2, confidence = $3, evidence = $4, round = $5, decided_at = $6
@@ -83,32 +95,43 @@ where id = $1 and state in ('submitted', 'judging')
 -- task_accepted
 update tasks set state = 'done', label = $2, label_hash = $3, confidence = $4, decided_at = $5 where id = $1 and decided_at is null
 
+-- task_rejected
+-- Its every answer was rejected: it waits for money to be answered once more.
+update tasks set state = 'rejected' where id = $1 and decided_at is null and answers_done >= answers_wanted
+
 -- answers_judging
 update answers set state = 'judging' where id = any($1::bytea[]) and state = 'submitted'
 
 -- review_commitments
--- What a request by review still has to pay for: verdicts not settled yet, and tasks that will get one.
+-- What a request by review still has to pay for: verdicts not settled yet, and tasks that will get one: all but those
+-- whose every answer was rejected.
 select (select count(*) from answers a where a.request = $1 and a.state = 'judged' and a.verdict) as accepted,
        (select count(*) from answers a where a.request = $1 and a.state = 'judged' and not a.verdict) as rejected,
-       (select count(*) from tasks t where t.request = $1 and t.decided_at is null) as undecided
+       (select count(*) from tasks t where t.request = $1 and t.state <> 'done')
+     - (select count(*) from tasks t where t.request = $1 and t.state = 'rejected') as live
 
--- review_exhausted
--- Tasks whose every answer was rejected: they want one more, from another labeler.
-select t.id from tasks t
-where t.request = $1 and t.decided_at is null and exists (select 1 from places p where p.task = t.id and p.room = 0)
-  and not exists (select 1 from answers a where a.task = t.id and a.state in ('submitted', 'judging'))
-  and not exists (select 1 from leases l where l.task = t.id)
+-- review_in_hand
+-- The same at this moment: of the tasks only those that somebody holds or has answered.
+select (select count(*) from answers a where a.request = $1 and a.state = 'judged' and a.verdict) as accepted,
+       (select count(*) from answers a where a.request = $1 and a.state = 'judged' and not a.verdict) as rejected,
+       (select count(*) from answers a where a.request = $1 and a.batch is null and a.state in ('submitted', 'judging'))
+     + (select count(*) from leases l where l.request = $1) as live
 
--- requests_exhausted
-select distinct t.request from tasks t join requests r on r.address = t.request
-where r.mode = 1 and r.state = 'open' and t.decided_at is null and exists (select 1 from places p where p.task = t.id and p.room = 0)
-  and not exists (select 1 from answers a where a.task = t.id and a.state in ('submitted', 'judging'))
-  and not exists (select 1 from leases l where l.task = t.id)
+-- request_alone
+-- Until the end of the transaction nobody else puts tasks of this request back. Not its row's lock: answers need that.
+select pg_advisory_xact_lock(hashtextextended(encode($1::bytea, 'hex'), 1))
+
+-- requests_rejected
+-- Requests with tasks that wait to be answered once more.
+select r.address from requests r
+where r.state = 'open' and exists (select 1 from tasks t where t.request = r.address and t.state = 'rejected')
 
 -- tasks_again
--- One answer more each; a trigger gives the task its room.
-update tasks t set state = 'open', answers_wanted = t.answers_wanted + 1
-where t.id = any($1::bytea[]) and t.decided_at is null and exists (select 1 from places p where p.task = t.id and p.room = 0)
+-- Up to $2 of them take one more answer, from another labeler; a trigger gives them their room.
+with chosen as (
+    select id from tasks where request = $1 and state = 'rejected' limit $2 for no key update
+)
+update tasks t set state = 'open', answers_wanted = answers_wanted + 1 from chosen where t.id = chosen.id
 
 -- task_gold
 select id, index, gold from tasks where id = $1
