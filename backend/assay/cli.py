@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay import consensus_cli
+from assay import consensus_cli, standing_cli
 from assay.errors import AssayError
 from assay.simulate import cli as simulate_cli
 
@@ -30,6 +30,7 @@ Rpc = Annotated[
 
 app.command(name="consensus")(consensus_cli.consensus)
 app.command(name="simulate")(simulate_cli.simulate)
+app.command(name="standing")(standing_cli.standing)
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -57,9 +57,9 @@ async def test_labelers_agreement(stage: Callable[..., Any], monkeypatch: pytest
         await buyer.agreement(address, limit=10_001)
 
     records = [json.loads(line) for line in (await buyer.dataset(address)).splitlines()]
-    assert [one["agreement"] for one in records] == [one["agreement"] for one in found["records"]]
+    assert [one["agreement"] / 10_000 for one in records] == [one["agreement"] for one in found["records"]]
     table = list(csv.DictReader(io.StringIO((await buyer.dataset(address, form="csv")).decode())))
-    assert [float(one["agreement"]) for one in table] == [one["agreement"] for one in records]
+    assert [int(one["agreement"]) for one in table] == [one["agreement"] for one in records]
     parquet = pyarrow.parquet.read_table(io.BytesIO(await buyer.dataset(address, form="parquet")))
     told = json.loads(parquet.schema.metadata[b"assay.agreement"])
     assert told["krippendorff_alpha"] == found["krippendorff_alpha"]
@@ -84,4 +84,4 @@ async def test_validators_agreement(stage: Callable[..., Any]) -> None:
     assert [one["agreed"] for one in found["by_rater"]] == [3, 3, 3]
     assert all(one["answer"] for one in found["records"])
     records = [json.loads(line) for line in (await buyer.dataset(address)).splitlines()]
-    assert [one["agreement"] for one in records] == [1.0] * 3
+    assert [one["agreement"] for one in records] == [10_000] * 3

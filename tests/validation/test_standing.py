@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +53,16 @@ async def test_a_labeler_sees_its_tier_scores_and_strikes(stage: Callable[..., A
     assert bad["request"]["settled"] == 24
     assert bad["request"]["weight"] is None
     assert "Every answer counts the same" in bad["request"]["text"]
+
+    path = market.home / "labeler.json"
+    assert labelers[2].key is not None
+    path.write_text(json.dumps(list(bytes(labelers[2].key))))
+    command = [sys.executable, "-m", "assay", "standing", "--key", str(path), "--api", market.server.url]
+    process = await asyncio.create_subprocess_exec(*command, "--request", address, stdout=asyncio.subprocess.PIPE)
+    shown = (await process.communicate())[0].decode()
+    assert process.returncode == 0
+    for words in (bad["tier"]["text"], score["text"], found["text"], bad["request"]["text"], "(24 settled)"):
+        assert words in shown
 
     assert (await buyer.standing())["tier"] is None
     validator = await market.clients[0].standing(request=address)
@@ -130,3 +143,13 @@ async def test_a_validator_sees_why_it_is_paid_less(stage: Callable[..., Any]) -
     assert "your share is your weight over the weights of all who agreed" in looks["text"]
     assert "Nothing is shown yet" in lazy["text"]
     assert "no strike" in lazy["text"]
+    told = [market.log(number) for number in (1, 3)]  # what each worker found out by itself
+    assert "Nothing is shown yet" in told[1]
+    assert "Nothing is shown yet" not in told[0]
+    assert all("0 of 0 judgements since the last slash" in one for one in told)
+    await market.stop_worker(3)
+    await market.start_worker(3)
+    judged = (await market.clients[2].standing())["strikes"]
+    await market.until(
+        lambda: f"{judged['strikes']} of {judged['judgements']} judgements" in market.log(3), what="its strikes told"
+    )

@@ -18,8 +18,10 @@ from assay.domain.work import Counters, Task
 from assay_validator.checks import OnChain
 from assay_validator.state import Refused
 
-FOLLOWED = 200
-"""Transactions of one labeler that are followed back at most: a settler proposes what it has just read."""
+FOLLOWED = 10_000
+"""Transactions of one labeler that are followed back at most. Mostly it is one or two, since a settler proposes what it
+has just read; but a proposal that waited hours for a quorum never changes, and busy labelers go on meanwhile.
+"""
 LOOKS = 5
 """Times that a labeler is looked at, where its account changes between two looks."""
 UPHELD = 1

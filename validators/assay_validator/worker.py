@@ -28,6 +28,7 @@ from assay_validator.judge import Judge, Work
 from assay_validator.link import Link, Rejected
 from assay_validator.metrics import Metrics
 from assay_validator.panels import Panels
+from assay_validator.standing import Standing
 from assay_validator.state import Refused, State, Vote
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ class Worker:
         self._addresses: dict[bytes, bytes] = {}
         self._past: dict[bytes, Past] = {}
         self._panels = Panels(chain, state)
+        self._standing = Standing(self.wallet)
         self._busy: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._judging = asyncio.Semaphore(JUDGEMENTS)
 
@@ -95,7 +97,7 @@ class Worker:
             "work": self._vote,
             "openings": self._reveal,
             "proposal": self._sign,
-            "ready": self._tidy,
+            "ready": self._begin,
         }
         if kind not in handlers:
             return
@@ -168,7 +170,12 @@ class Worker:
             self._addresses[wallet] = found
         return found
 
-    async def _tidy(self, _: dict[str, Any]) -> None:
+    async def _begin(self, _: dict[str, Any]) -> None:
+        """At each connection: how this validator stands, and room for what is to come."""
+        await self._standing.judged(self._chain)
+        await self._tidy()
+
+    async def _tidy(self) -> None:
         """Forget what was kept of requests that have ended: a closed one settles nothing more."""
         kept = self._state.settled.requests()
         accounts = await self._chain.accounts([Pubkey(address) for address, _ in kept])
@@ -355,4 +362,6 @@ class Worker:
                 known=history.counters,
                 participant=self._participant,
             )
+        if spec.pay == "information":
+            self._standing.weigh(request.address, history.register)
         return found

@@ -56,9 +56,11 @@ class Agreement:
     shares: tuple[RaterShare, ...]
     rated: tuple[Rated, ...]
 
-    def by_index(self) -> dict[int, float | None]:
-        """Of each record; of a record with several answers (review) the last one's, which is the accepted one."""
-        return {one.index: one.agreement for one in self.rated}
+    def by_index(self) -> dict[int, int | None]:
+        """Of each record, in basis points as its confidence is: a data set's lines hold no floating point. Of a record
+        with several answers (review) the last one's, which is the accepted one.
+        """
+        return {one.index: None if one.agreement is None else round(10_000 * one.agreement) for one in self.rated}
 
     def summary(self) -> dict[str, Any]:
         """The figures over all, for a file's metadata."""

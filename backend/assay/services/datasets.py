@@ -59,8 +59,8 @@ class Datasets:
     async def records(self, request: bytes) -> AsyncIterator[dict[str, Any]]:
         """Records that are decided, in order of their index.
 
-        Each has `label` and `confidence` (basis points), `agreement` of its raters (1 perfect, 0 what chance gives,
-        null where there is none), `answers` with their verdicts, signatures, votes and pay, and
+        Each has `label` and `confidence` (basis points), `agreement` of its raters (basis points: 10000 perfect, 0 what
+        chance gives, null where there is none), `answers` with their verdicts, signatures, votes and pay, and
         a `proof` against the root of the batch that settled it (null until then).
         """
         start = 0
@@ -155,7 +155,6 @@ class Datasets:
         async for record in self.records(request):
             for name, value in _flat(record).items():
                 columns[name].append(value)
-        columns["agreement"] = [None if one is None else float(one) for one in columns["agreement"]]
         sink = io.BytesIO()
         summary = msgspec.json.encode((await self._market.agreements.of(request)).summary())
         table = pyarrow.table(columns).replace_schema_metadata({METADATA: summary})
