@@ -141,3 +141,28 @@ async def test_an_operator_cannot_make_a_record_up(
     )
     assert messages.b58(friend) in market.log(1)
     assert await market.settled(buyer, address) == 0
+    # a quorum that signs whatever it is shown gets it settled, and the auditor says what the chain has never said
+    for number in (1, 2, 3):
+        await market.stop_worker(number)
+    await market.until(lambda: sign_blindly(market, address), what="the quorum's signatures")
+    await market.until_settled(buyer, address, 6)
+    report = await market.audit(address)
+    assert report.finding.check == "counters"
+    assert (report.finding.request, report.finding.batch) == (address, 0)
+    assert f"{messages.b58(friend)} is named with {list(made_up)} instead of " in report.finding.detail
+
+
+async def sign_blindly(market: Any, address: str) -> bool:
+    """Every validator's signature under what is proposed, by hand."""
+    signed = 0
+    for client in market.clients[:3]:
+        for one in (await client.call("GET", "/v1/validator/work"))["proposals"]:
+            assert one["request"] == address
+            domain = bytes.fromhex((await client.progress(address))["domain"])
+            digest = bytes.fromhex(one["digest"])
+            message = messages.batch(domain=domain, batch=one["batch"], panel_round=one["panel_round"], digest=digest)
+            body = {"type": "sign", **{name: one[name] for name in ("request", "batch", "panel_round", "digest")}}
+            body["signature"] = messages.sign(client.key, message).hex()
+            await client.call("POST", "/v1/validator/signatures", body=body)
+            signed += 1
+    return signed > 0
