@@ -26,13 +26,16 @@ from typing import Any
 
 import numpy as np
 
-from assay.consensus import METHODS, Answers, Choice, encode, resolve
+from assay.consensus import Answers, Choice, InvalidAnswers, encode, resolve
 from assay.consensus.calibration import brier, expected_calibration_error
-from assay.consensus.numbers import NUMBER_METHODS, encode_numbers, resolve_numbers
+from assay.consensus.numbers import encode_numbers, resolve_numbers
 from assay.consensus.online import Online
 from assay.consensus.overlap import fixed_overlap, grow_overlap
-from assay.consensus_cli import in_order, kind_of
+from assay.consensus_cli import MEASURES, kind_of, measure, resolve_rows
+from assay.consensus_kinds import in_order
 from assay.csvfile import read_csv, read_pairs
+from assay.domain.methods import NAMES
+from assay.errors import AssayError, FieldError
 from assay.simulate import robust
 from assay.simulate.crowd import STRATEGIES, make_crowd
 from assay.simulate.families import Case, made_up, parts
@@ -63,16 +66,36 @@ def timed(call: Callable[[], Any], *, runs: int = 3, memory: bool = True) -> tup
 
 
 def load(folder: Path) -> tuple[str, Any, Any]:
-    """Kind, coded answers, and the truth as codes (-1 unknown, -2 a class nobody answered) or numbers (NaN unknown)."""
-    rows: Any = read_csv(folder / "labels.csv", ("task", "worker", "label"), field="data")
-    truth = read_pairs(folder / "truth.csv", field="data") if (folder / "truth.csv").exists() else {}
-    if kind_of(rows) == "number":
+    """Kind, coded answers, and the truth as codes (-1 unknown, -2 a class nobody answered) or numbers (NaN unknown);
+    of other kinds than choice and number the rows and the truth as they stand.
+
+    Raises FieldError or InvalidAnswers for files that cannot be used.
+    """
+    blank = ("label",)
+    rows: Any = read_csv(folder / "labels.csv", ("task", "worker", "label"), field="data", may_be_empty=blank)
+    there = (folder / "truth.csv").exists()
+    truth = read_pairs(folder / "truth.csv", field="data", may_be_empty=blank) if there else {}
+    kind = kind_of(rows)
+    if kind == "number":
         answers, codes = encode_numbers(rows)
-        return "number", answers, np.array([float(truth.get(str(task), "nan")) for task in codes.tasks])
+        try:
+            return kind, answers, np.array([float(truth.get(str(task), "nan")) for task in codes.tasks])
+        except ValueError as error:
+            raise FieldError("data", f"{folder / 'truth.csv'}: {error}", hint="numbers, as the labels are") from None
+    if kind != "choice":
+        return kind, rows, truth
     labels, codes = encode(rows, classes=in_order({row[2] for row in rows}))
     place = {name: code for code, name in enumerate(codes.classes)}
     known = [place.get(truth[str(task)], -2) if str(task) in truth else -1 for task in codes.tasks]
-    return "choice", labels, np.array(known)
+    return kind, labels, np.array(known)
+
+
+def usable(folder: Path) -> tuple[str | None, Any, Any]:
+    """`load`, or no kind for files that cannot be used (`real` says why)."""
+    try:
+        return load(folder)
+    except (AssayError, InvalidAnswers):
+        return None, None, None
 
 
 def accuracy(result: Choice, truth: Any) -> float | None:
@@ -82,34 +105,52 @@ def accuracy(result: Choice, truth: Any) -> float | None:
 
 
 def real(folder: Path, peers: Path | None, wanted: list[str], say: Callable[[str], None]) -> dict[str, Any]:
-    """Every method on every set."""
+    """Every method on every set; a set or method that fails says why."""
     sets: dict[str, Any] = {}
     for path in sorted(p.parent for p in folder.glob("*/labels.csv")):
-        kind, answers, truth = load(path)
-        methods: dict[str, Any] = {}
-        if kind == "number":
-            for name in NUMBER_METHODS:
-                result, seconds, peak = timed(partial(resolve_numbers, name, answers))
-                judged = ~np.isnan(truth)
-                mae = float(np.mean(np.abs(result.values[judged] - truth[judged]))) if judged.any() else None
-                methods[name] = {"mae": mae, "seconds": seconds, "peak_mb": peak}
-        else:
-            for name in METHODS:
-                result, seconds, peak = timed(partial(resolve, name, answers))
-                row: dict[str, Any] = {"accuracy": accuracy(result, truth), "seconds": seconds, "peak_mb": peak}
-                if (truth != -1).any():
-                    row["ece"] = expected_calibration_error(result, truth)
-                    row["brier"] = brier(result, truth)
-                methods[name] = row
-            if peers:
-                for row in peer(peers, path, *wanted):
-                    methods["crowd-kit " + row.pop("method")] = row
-        sets[path.name] = {"kind": kind, "tasks": answers.n_tasks, "answers": len(answers), "methods": methods}
-        for name, row in methods.items():
-            score = row.get("accuracy", row.get("mae"))
-            say(f"{path.name:<14}{name:<28}{row.get('error') or (f'{score:.4f}' if score is not None else '-'):>10}"
-                f"{row.get('seconds', 0):>9.3f} s{row.get('peak_mb', 0):>8.1f} MB")  # fmt: skip
+        try:
+            kind, answers, truth = load(path)
+        except (AssayError, InvalidAnswers) as error:
+            sets[path.name] = {"kind": None, "error": str(error), "methods": {}}
+            say(f"{path.name:<14} {error}")
+            continue
+        tasks = answers.n_tasks if kind in ("choice", "number") else len({row[0] for row in answers})
+        rows = {name: method_row(kind, name, answers, truth) for name in NAMES[kind]}
+        if peers and kind == "choice":
+            for row in peer(peers, path, *wanted):
+                rows["crowd-kit " + row.pop("method")] = row
+        sets[path.name] = {"kind": kind, "tasks": tasks, "answers": len(answers), "methods": rows}
+        for name, row in rows.items():
+            what, score = next(
+                ((key, row[key]) for key in reversed(MEASURES) if row.get(key) is not None), ("accuracy", None)
+            )
+            shown = row.get("error") or (f"{score:.4f}" if score is not None else "-")
+            say(f"{path.name:<14} {name:<28}{shown:>10}{row.get('seconds', 0):>9.3f} s{row.get('peak_mb', 0):>8.1f} MB"
+                f"{'' if what == 'accuracy' else '  ' + what}")  # fmt: skip
     return sets
+
+
+def method_row(kind: str, name: str, answers: Any, truth: Any) -> dict[str, Any]:
+    """One method on one set: its measure (None without a truth), seconds and megabytes."""
+    try:
+        if kind == "number":
+            result, seconds, peak = timed(partial(resolve_numbers, name, answers))
+            judged = ~np.isnan(truth) & ~np.isnan(result.values)
+            mae = float(np.mean(np.abs(result.values[judged] - truth[judged]))) if judged.any() else None
+            return {"mae": mae, "seconds": seconds, "peak_mb": peak}
+        if kind == "choice":
+            result, seconds, peak = timed(partial(resolve, name, answers))
+            row: dict[str, Any] = {"accuracy": accuracy(result, truth), "seconds": seconds, "peak_mb": peak}
+            if (truth != -1).any():
+                row["ece"] = expected_calibration_error(result, truth)
+                row["brier"] = brier(result, truth)
+            return row
+        outcome, _, peak = timed(partial(resolve_rows, kind, answers, {}, name), runs=1)
+        judged = {task: label for task, label in truth.items() if outcome.labels.get(task) is not None}
+        found = measure(kind, outcome, judged) if judged else {"accuracy": None}
+        return {**found, "seconds": outcome.seconds, "peak_mb": peak}
+    except (AssayError, InvalidAnswers) as error:
+        return {"error": str(error)}
 
 
 def mean_accuracy(sets: Mapping[str, Any]) -> dict[str, float]:
@@ -220,7 +261,7 @@ def crowds(folder: Path, draws: int) -> Iterator[Case]:
     """Made-up crowds of every family, and parts of the real ones."""
     yield from made_up(draws)
     for path in sorted(p.parent for p in folder.glob("*/labels.csv")):
-        kind, answers, truth = load(path)
+        kind, answers, truth = usable(path)
         if kind == "choice" and (truth != -1).any():
             yield from parts(path.name, answers, truth, max(draws // 3, 1))
 
@@ -229,7 +270,7 @@ def overlap(folder: Path, seeds: int, say: Callable[[str], None]) -> dict[str, A
     """Accuracy of fixed against growing overlap at equal cost, on answers that were really given."""
     found: dict[str, Any] = {}
     for path in sorted(p.parent for p in folder.glob("*/labels.csv")):
-        kind, answers, truth = load(path)
+        kind, answers, truth = usable(path)
         if kind != "choice" or not (truth != -1).any():
             continue
         rows = []
@@ -249,7 +290,7 @@ def overlap(folder: Path, seeds: int, say: Callable[[str], None]) -> dict[str, A
                    "fixed": statistics.mean(fixed), "growing": statistics.mean(grown)}  # fmt: skip
             rows.append(row)
             text = f"fixed {row['fixed']:.4f} growing {row['growing']:.4f} ({row['spent']:.2f} spent)"
-            say(f"{path.name:<14}{cost} a task: {text}")
+            say(f"{path.name:<14} {cost} a task: {text}")
         found[path.name] = rows
     return found
 
@@ -304,6 +345,9 @@ def main() -> None:
         print(line, file=sys.stderr if options.as_json else sys.stdout, flush=True)
 
     report: dict[str, Any] = {}
+    given = options.data != parse.get_default("data")
+    if given and not any(options.data.glob("*/labels.csv")):
+        parse.error(f"--data: {options.data} holds no folder with labels.csv (columns task,worker,label)")
     if {"real", "overlap"} & set(chosen) and not any(options.data.glob("*/labels.csv")):
         say(f"skipped real answers: {options.data} holds no folder with labels.csv")
         chosen = [part for part in chosen if part not in ("real", "overlap")]

@@ -4,42 +4,47 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
+from assay.consensus_kinds import (
+    Outcome,
+    Row,
+    choice,
+    in_order,
+    multi_choice,
+    numbers,
+    parts_of,
+    rankings,
+    texts,
+)
+from assay.consensus_shapes import SHAPES, measure_shapes, resolve_shapes, shape_of
 from assay.csvfile import read_csv, read_pairs
 from assay.errors import FieldError
 
-KINDS = ("choice", "number", "multi-choice", "ranking", "text")
+KINDS = ("choice", "number", "multi-choice", "ranking", "text", *SHAPES)
 DEFAULT_METHOD = {
     "choice": "auto",
     "number": "auto",
     "multi-choice": "dawid_skene",
     "ranking": "bradley_terry",
     "text": "rover",
+    "boxes": "fusion",
+    "mask": "staple",
+    "keypoints": "robust",
 }
-Row = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What every kind yields, by the names in the files: label (None: no answers), confidence, skill, and extra keys
-    for the JSON.
-    """
-
-    labels: dict[str, Any]
-    confidences: dict[str, float]
-    worker_skills: dict[str, float]
-    agreement: dict[str, float | None]
-    method: str
-    seconds: float
-    extra: dict[str, Any]
+MEASURES = ("accuracy", "mae", "mean_similarity", "mean_iou", "mean_distance")
+_RESOLVE: Mapping[str, Callable[[Sequence[Row], Mapping[str, str], str, int], Outcome]] = {
+    "choice": choice,
+    "number": numbers,
+    "multi-choice": multi_choice,
+    "ranking": rankings,
+    "text": texts,
+}
 
 
 def consensus(
@@ -53,7 +58,15 @@ def consensus(
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
-    """Resolve a crowd's answers. Sets of labels are written a|b, rankings a>b>c."""
+    """Resolve a crowd's answers.
+
+    A label is a class or a number; sets are written a|b, rankings a>b>c; text is free; boxes, masks and key points are
+    JSON as in docs/protocol.md: [{"class", "x", "y", "width", "height"}], {"width", "height", "runs"} with runs of
+    pixels row by row, background first, {"nose": {"x", "y"}, "tail": null}. In CSV, quotes inside a value are doubled.
+
+    With --truth: accuracy (and mean_similarity for sets, rankings, text); mae for numbers; mean_iou for boxes and
+    masks; mean_distance in pixels for key points.
+    """
     result = run(labels, truth=truth, gold=gold, method=method, kind=kind, seed=seed)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
@@ -68,7 +81,7 @@ def consensus(
     console.print(table)
     if len(result["labels"]) > 20:
         console.print(f"… {len(result['labels']) - 20} more tasks; --json prints all")
-    for key in ("tasks", "workers", "answers", "agreement", "flagged", "accuracy", "mae", "seconds"):
+    for key in ("tasks", "workers", "answers", "agreement", "flagged", *MEASURES, "judged", "seconds"):
         if key in result:
             console.print(f"{key}: {result[key]}")
 
@@ -97,7 +110,7 @@ def run(
     if name == "auto":
         name = DEFAULT_METHOD[chosen]
     try:
-        outcome = _RESOLVE[chosen](rows, known, name, seed)
+        outcome = resolve_rows(chosen, rows, known, name, seed)
     except InvalidAnswers as error:
         field, _, detail = str(error).partition(" ")
         raise FieldError(field, detail) from error
@@ -119,44 +132,77 @@ def run(
     return result
 
 
+def resolve_rows(kind: str, rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int = 0) -> Outcome:
+    """One kind's answers by one of its methods. Raises InvalidAnswers or FieldError for what cannot be used."""
+    if kind in SHAPES:
+        return resolve_shapes(kind, rows, gold, method)
+    return _RESOLVE[kind](rows, gold, method, seed)
+
+
 def kind_of(rows: Sequence[Row]) -> str:
-    """choice, or number where all labels are numbers, more than 20 different ones, and workers agree better by
-    distance than by identity, beyond noise (Krippendorff's alpha, interval against nominal): codes of classes have no
-    distance to agree by.
+    """The kind that labels look like; `--kind` decides where they mislead.
+
+    JSON objects are boxes, masks or key points; a>b of the same items always is a ranking; a|b is a set; text has three
+    words or more on the mean, and as many different ones as tasks. number: all labels are numbers, more than 20
+    different ones, and workers agree better by distance than by identity, beyond noise (Krippendorff's alpha, interval
+    against nominal): codes of classes have no distance to agree by. All else is a choice.
     """
     values = {row[2] for row in rows}
+    shape = shape_of(row[2] for row in rows)
+    if shape is not None:
+        return shape
+    if all(">" in value for value in values) and len({frozenset(parts_of(value, ">")) for value in values}) == 1:
+        return "ranking"
+    if any("|" in value for value in values):
+        return "multi-choice"
+    words = sum(len(row[2].split()) for row in rows) / max(len(rows), 1)
+    if words >= 3 and len(values) >= len({row[0] for row in rows}):
+        return "text"
     if len(values) <= 20 or not all(_is_number(value) for value in values):
         return "choice"
     from assay.consensus import encode
     from assay.consensus.agreement import krippendorff_alpha
 
     answers, codes = encode(rows, classes=in_order(values))
-    numbers = np.array([float(str(value)) for value in codes.classes])[answers.label]
-    by_distance = krippendorff_alpha(answers.task, answers.worker, numbers, level="interval").value
+    by_code = np.array([float(str(value)) for value in codes.classes])[answers.label]
+    by_distance = krippendorff_alpha(answers.task, answers.worker, by_code, level="interval").value
     by_identity = krippendorff_alpha(answers.task, answers.worker, answers.label).value
     return "number" if by_distance > by_identity + 0.1 else "choice"
 
 
 def measure(kind: str, outcome: Outcome, truth: Mapping[str, str]) -> dict[str, Any]:
-    """`mae` for numbers; for the rest `accuracy`, the share of tasks with answers and a truth that came out right."""
+    """How right the labels are where there is a truth (`judged` tasks): `mae` for numbers, for shapes what
+    `measure_shapes` says, else `accuracy`, the share of tasks that came out exactly right, and for sets, rankings and
+    texts the `mean_similarity` (Jaccard, pairs in the same order, edit distance: `assay.domain.similarity`).
+    """
+    from assay.domain.similarity import similarity
+
     judged = [task for task in truth if outcome.labels.get(task) is not None]
     if not judged:
         raise FieldError("truth", "shares no task with the answers", hint="the same task names as in labels")
+    found = {task: outcome.labels[task] for task in judged}
+    if kind in SHAPES:
+        return {**measure_shapes(kind, found, {task: truth[task] for task in judged}), "judged": len(judged)}
     if kind == "number":
-        return {
-            "mae": sum(abs(float(outcome.labels[t]) - float(truth[t])) for t in judged) / len(judged),
-            "judged": len(judged),
-        }
-    right = sum(_same(kind, outcome.labels[task], truth[task]) for task in judged)
-    return {"accuracy": right / len(judged), "judged": len(judged)}
+        for task in judged:
+            if not _is_number(truth[task]):
+                raise FieldError("truth", f"gives task {task!r} the label {truth[task]!r}", hint="a number")
+        error = sum(abs(float(found[task]) - float(truth[task])) for task in judged) / len(judged)
+        return {"mae": error, "judged": len(judged)}
+    right: dict[str, Any] = {task: _value(kind, truth[task]) for task in judged}
+    same = [set(found[t]) == set(right[t]) if kind == "multi-choice" else found[t] == right[t] for t in judged]
+    result: dict[str, Any] = {"accuracy": sum(same) / len(judged), "judged": len(judged)}
+    if kind != "choice":
+        for task in judged if kind == "ranking" else ():
+            if sorted(found[task]) != sorted(right[task]):
+                raise FieldError("truth", f"ranks other items in task {task!r}", hint=">".join(sorted(found[task])))
+        alike = [similarity(kind, {}, found[task], right[task]) for task in judged]
+        result["mean_similarity"] = sum(alike) / len(judged) / 10_000
+    return result
 
 
-def _same(kind: str, label: Any, truth: str) -> bool:
-    if kind == "multi-choice":
-        return set(label) == set(_parts(truth, "|"))
-    if kind == "ranking":
-        return list(label) == _parts(truth, ">")
-    return bool(label == truth)
+def _value(kind: str, label: str) -> Any:
+    return parts_of(label, "|" if kind == "multi-choice" else ">") if kind in ("multi-choice", "ranking") else label
 
 
 def _is_number(text: str) -> bool:
@@ -164,178 +210,3 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def _parts(text: str, mark: str) -> list[str]:
-    return [part.strip() for part in text.split(mark) if part.strip()]
-
-
-def in_order(values: set[str]) -> list[str]:
-    """Classes in the order of numbers where all are whole numbers, else of text: a tie goes to the first."""
-    if all(value.lstrip("-").isdigit() for value in values):
-        return sorted(values, key=lambda value: (int(value), value))
-    return sorted(values)
-
-
-def _number_or_none(value: float) -> float | None:
-    return None if math.isnan(value) else round(float(value), 6)
-
-
-def _alpha(task: Any, worker: Any, label: Any, *, level: Any = "nominal") -> dict[str, float | None]:
-    from assay.consensus.agreement import fleiss_kappa, krippendorff_alpha
-
-    alpha = krippendorff_alpha(task, worker, label, level=level)
-    found = {"krippendorff_alpha": _number_or_none(alpha.value)}
-    if level == "nominal":
-        found["fleiss_kappa"] = _number_or_none(fleiss_kappa(task, label))
-    return found
-
-
-def _named(names: Sequence[Any], values: Any) -> dict[str, float]:
-    return {str(name): round(float(value), 6) for name, value in zip(names, values, strict=True)}
-
-
-def _choice(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
-    from assay.consensus import encode, resolve
-
-    answers, codes = encode(rows, classes=in_order({row[2] for row in rows} | set(gold.values())), gold=gold)
-    start = time.perf_counter()
-    result = resolve(method, answers, seed=seed)
-    seconds = time.perf_counter() - start
-    labels = {str(t): None if k < 0 else codes.classes[k] for t, k in zip(codes.tasks, result.labels, strict=True)}
-    extra = {
-        "classes": list(codes.classes),
-        "flagged": [str(codes.workers[j]) for j in np.flatnonzero(result.flagged)],
-        "iterations": result.iterations,
-        "converged": result.converged,
-        "details": {
-            **result.details,
-            **(
-                {"groups": [[str(codes.workers[j]) for j in group] for group in result.details["groups"]]}
-                if "groups" in result.details
-                else {}
-            ),
-        },
-    }
-    return Outcome(
-        labels,
-        _named(codes.tasks, result.confidence),
-        _named(codes.workers, result.worker_skill),
-        _alpha(answers.task, answers.worker, answers.label),
-        result.method,
-        seconds,
-        extra,
-    )
-
-
-def _numbers(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
-    from assay.consensus.numbers import encode_numbers, resolve_numbers
-
-    answers, codes = encode_numbers(rows, gold=gold)
-    start = time.perf_counter()
-    result = resolve_numbers(method, answers)
-    seconds = time.perf_counter() - start
-    labels = {str(t): None if math.isnan(v) else float(v) for t, v in zip(codes.tasks, result.values, strict=True)}
-    skill = 1 / (1 + np.square(result.worker_spread / max(float(np.median(result.worker_spread)), 1e-12)))
-    extra = {
-        "errors": {str(t): _number_or_none(e) for t, e in zip(codes.tasks, result.error, strict=True)},
-        "tolerance": float(result.tolerance),
-        "worker_bias": _named(codes.workers, result.worker_bias),
-        "worker_spread": _named(codes.workers, result.worker_spread),
-        "details": {key: value for key, value in result.details.items() if isinstance(value, str | int | float)},
-    }
-    agreement = _alpha(answers.task, answers.worker, answers.value, level="interval")
-    return Outcome(
-        labels,
-        _named(codes.tasks, result.confidence),
-        _named(codes.workers, skill),
-        agreement,
-        result.method,
-        seconds,
-        extra,
-    )
-
-
-def _multi(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
-    from assay.consensus.multilabel import encode_multilabel, resolve_multilabel
-
-    parts = [(task, worker, _parts(label, "|")) for task, worker, label in rows]
-    known: dict[Any, list[str]] = {task: _parts(label, "|") for task, label in gold.items()}
-    classes = in_order(
-        {name for row in parts for name in row[2]} | {name for names in known.values() for name in names}
-    )
-    answers, codes = encode_multilabel(parts, classes=classes, gold=known)
-    start = time.perf_counter()
-    result = resolve_multilabel(method, answers)
-    seconds = time.perf_counter() - start
-    labels = {
-        str(task): [codes.classes[k] for k in np.flatnonzero(row)]
-        for task, row in zip(codes.tasks, result.applies, strict=True)
-    }
-    agreement = _alpha_of_texts(rows)
-    return Outcome(
-        labels,
-        _named(codes.tasks, result.confidence),
-        _named(codes.workers, result.worker_skill),
-        agreement,
-        method,
-        seconds,
-        {},
-    )
-
-
-def _rankings(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
-    from assay.consensus.ranking import encode_rankings, resolve_rankings
-
-    parts = [(task, worker, _parts(label, ">")) for task, worker, label in rows]
-    known: dict[Any, list[str]] = {task: _parts(label, ">") for task, label in gold.items()}
-    items = in_order({name for row in parts for name in row[2]})
-    answers, codes = encode_rankings(parts, items=items, gold=known)
-    start = time.perf_counter()
-    result = resolve_rankings(method, answers)
-    seconds = time.perf_counter() - start
-    labels = {
-        str(task): None if row[0] < 0 else [codes.classes[k] for k in row]
-        for task, row in zip(codes.tasks, result.order, strict=True)
-    }
-    agreement = _alpha_of_texts(rows)
-    return Outcome(
-        labels,
-        _named(codes.tasks, result.confidence),
-        _named(codes.workers, result.worker_skill),
-        agreement,
-        method,
-        seconds,
-        {},
-    )
-
-
-def _texts(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
-    from assay.consensus.text import encode_texts, resolve_texts
-
-    answers, codes = encode_texts(rows, gold=dict(gold.items()))
-    start = time.perf_counter()
-    result = resolve_texts(method, answers)
-    seconds = time.perf_counter() - start
-    labels = dict(zip((str(task) for task in codes.tasks), result.texts, strict=True))
-    agreement = _alpha_of_texts(rows)
-    return Outcome(
-        labels,
-        _named(codes.tasks, result.confidence),
-        _named(codes.workers, result.worker_skill),
-        agreement,
-        method,
-        seconds,
-        {},
-    )
-
-
-def _alpha_of_texts(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Nominal agreement of whole answers: two are alike or not."""
-    from assay.consensus import encode
-
-    answers, _ = encode(rows)
-    return _alpha(answers.task, answers.worker, answers.label)
-
-
-_RESOLVE = {"choice": _choice, "number": _numbers, "multi-choice": _multi, "ranking": _rankings, "text": _texts}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from assay.consensus import Answers, encode
-from assay.consensus_cli import in_order
+from assay.consensus_kinds import in_order
 from assay.csvfile import read_csv, read_pairs
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import csv
 import json
+import runpy
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,3 +92,109 @@ def test_real_numbers() -> None:
     result = run(DATA / "n_emotion" / "labels.csv", truth=DATA / "n_emotion" / "truth.csv")
     assert result["kind"] == "number"
     assert result["mae"] <= 12.05
+
+
+def table(path: Path, rows: list[tuple[str, ...]], head: str = "task,worker,label") -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head.split(","), *rows])
+    return path
+
+
+BOX = {"class": "cat", "x": 2, "y": 3, "width": 10, "height": 10}
+MASK = {"width": 4, "height": 2, "runs": [1, 2, 5]}
+NOSE = {"nose": {"x": 5, "y": 5}, "tail": None}
+SHAPES = [
+    ("boxes", [BOX], [{**BOX, "x": 3}], "mean_iou", 1.0),
+    ("mask", MASK, {**MASK, "runs": [1, 3, 4]}, "mean_iou", 1.0),
+    ("keypoints", NOSE, {"nose": {"x": 8, "y": 9}, "tail": None}, "mean_distance", 0.0),
+]
+
+
+@pytest.mark.parametrize(("kind", "right", "other", "measure", "best"), SHAPES)
+def test_shapes_are_json_in_the_label_column(
+    tmp_path: Path, kind: str, right: Any, other: Any, measure: str, best: float
+) -> None:
+    rows = [(task, who, json.dumps(right)) for task in ("a", "b") for who in "xyz"]
+    rows[3] = ("b", "x", json.dumps(other))
+    labels = table(tmp_path / "l.csv", rows)
+    truth = table(tmp_path / "t.csv", [("a", json.dumps(right)), ("b", json.dumps(right))], "task,label")
+    result = run(labels, truth=truth)
+    assert result["kind"] == kind
+    assert result["labels"]["a"] == right
+    assert result[measure] == pytest.approx(best, abs=0.2 if kind == "keypoints" else 1e-6)
+    assert result["judged"] == 2
+    assert set(result["worker_skills"]) == set("xyz")
+    (agreement,) = result["agreement"].values()
+    assert agreement > 1 if kind == "keypoints" else 0.8 < agreement < 1
+    known = table(tmp_path / "g.csv", [("b", json.dumps(other)), ("elsewhere", json.dumps(right))], "task,label")
+    assert run(labels, gold=known)["labels"]["b"] == other
+
+
+def test_masks_of_pictures_of_several_sizes(tmp_path: Path) -> None:
+    large = {"width": 5, "height": 5, "runs": [0, 25]}
+    rows = [("a", "x", json.dumps(MASK)), ("b", "x", json.dumps(large))]
+    assert run(table(tmp_path / "l.csv", rows))["labels"] == {"a": MASK, "b": large}
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "message"),
+    [
+        ("boxes", "cat", "is no JSON"),
+        ("boxes", '[{"class": "cat", "x": 1}]', r"task a, worker x, answer 1: value\[0\]"),
+        ("mask", '{"width": 2, "height": 2, "runs": [3]}', "value.runs"),
+        ("mask", '{"width": 2, "runs": [3]}', "height"),
+        ("mask", "[]", "no object"),
+        ("keypoints", "{}", "no point"),
+        ("keypoints", '{"nose": {"x": -1, "y": 0}}', r"value.nose.x"),
+        ("multi-choice", "[1]", "JSON array of names"),
+    ],
+)
+def test_bad_shapes_name_task_worker_and_part(tmp_path: Path, kind: str, label: str, message: str) -> None:
+    with pytest.raises(FieldError, match=message):
+        run(table(tmp_path / "l.csv", [("a", "x", label)]), kind=kind)
+
+
+def test_a_truth_of_another_form_is_refused(tmp_path: Path) -> None:
+    numbers = table(tmp_path / "n.csv", [(str(t), w, str(9 * t + ord(w) % 3)) for t in range(30) for w in "xyz"])
+    with pytest.raises(FieldError, match="a number"):
+        run(numbers, truth=table(tmp_path / "t.csv", [("3", "cat")], "task,label"))
+    ranking = table(tmp_path / "r.csv", [("1", "x", "a>b"), ("1", "y", "b>a")])
+    with pytest.raises(FieldError, match="ranks other items"):
+        run(ranking, truth=table(tmp_path / "t.csv", [("1", "a>c")], "task,label"))
+
+
+def test_kinds_of_text_sets_and_rankings() -> None:
+    assert kind_of([("1", "a", "x>y"), ("2", "a", "y>x")]) == "ranking"
+    assert kind_of([("1", "a", "x>y"), ("2", "a", "y>z")]) == "choice"
+    assert kind_of([("1", "a", "x|y"), ("2", "a", "y")]) == "multi-choice"
+    assert kind_of([("1", "a", "the cat sat"), ("2", "a", "a dog ran off")]) == "text"
+    assert kind_of([("1", "a", "[]"), ("2", "a", json.dumps([BOX]))]) == "boxes"
+    assert kind_of([("1", "a", "²"), ("2", "a", "{not json")]) == "choice"
+
+
+def test_the_benchmark_takes_any_folder_and_says_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one class", "shapes", "broken", "texts", "no truth"):
+        (tmp_path / name).mkdir()
+    table(
+        tmp_path / "one class" / "labels.csv", [("1", "a", "yes", ""), ("1", "b", "yes", "")], "Task,WORKER,label,note"
+    )
+    table(tmp_path / "one class" / "truth.csv", [("1", "no")], "task,label")
+    table(tmp_path / "shapes" / "labels.csv", [("1", "a", json.dumps([BOX]))])
+    table(tmp_path / "shapes" / "truth.csv", [("1", json.dumps([BOX]))], "task,label")
+    table(tmp_path / "broken" / "labels.csv", [("1", "a")], "task,worker")
+    table(tmp_path / "texts" / "labels.csv", [("1", "a", "the cat sat"), ("1", "b", "the cat sat down")])
+    table(tmp_path / "no truth" / "labels.csv", [(str(t), w, "xy"[t % 2]) for t in range(9) for w in "abc"])
+    bench = Path(__file__).resolve().parents[2] / "benchmarks" / "consensus.py"
+    monkeypatch.setattr(sys, "argv", [str(bench), "--data", str(tmp_path), "--json"])
+    runpy.run_path(str(bench), run_name="__main__")
+    sets = json.loads(capsys.readouterr().out)["sets"]
+    assert "no column 'label'" in sets["broken"]["error"]
+    assert sets["one class"]["methods"]["auto"]["accuracy"] == 0
+    assert sets["shapes"]["methods"]["fusion"]["mean_iou"] == 1
+    assert set(sets["texts"]["methods"]) == {"medoid", "rover"}
+    row = sets["no truth"]["methods"]["auto"]
+    assert row["accuracy"] is None
+    assert row["seconds"] > 0
+    assert row["peak_mb"] > 0

@@ -16,7 +16,7 @@ from assay.consensus import METHODS as CHOICE_METHODS
 from assay.consensus import encode, resolve
 from assay.consensus.boxes import BoxAnswers, resolve_boxes
 from assay.consensus.keypoints import KEYPOINT_METHODS, PointAnswers, resolve_keypoints
-from assay.consensus.masks import MASK_METHODS, MaskAnswers, from_runs, resolve_masks, to_runs
+from assay.consensus.masks import MASK_METHODS, Mask, MaskAnswers, from_runs, resolve_masks, to_runs
 from assay.consensus.multilabel import MULTILABEL_METHODS, encode_multilabel, resolve_multilabel
 from assay.consensus.numbers import NUMBER_METHODS, encode_numbers, resolve_numbers
 from assay.consensus.ranking import RANKING_METHODS, encode_rankings, resolve_rankings
@@ -30,6 +30,8 @@ Rows = Sequence[tuple[int, bytes, Any]]
 """(task index, labeler, value), sorted by the first two."""
 Found = dict[Any, tuple[Any, float]]
 """Value and confidence (0 to 1) by task index."""
+Skills = np.ndarray[Any, Any]
+"""float[n_workers], 0 to 1, by worker code."""
 Known = Mapping[Any, Any]
 """Gold values by task index."""
 Resolver = Callable[[str, Rows, Known, Mapping[str, Any]], Found]
@@ -120,7 +122,7 @@ def _edges(box: Mapping[str, int]) -> tuple[int, int, int, int]:
     return box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
 
 
-def _boxes(method: str, rows: Rows, gold: Known, schema: Mapping[str, Any]) -> Found:
+def _boxes(method: str, rows: Rows, gold: Known, schema: Mapping[str, Any]) -> tuple[Found, Skills]:
     tasks, task, worker, workers = _codes(rows)
     classes = schema["classes"]
     drawn = [(i, box) for i, (_, _, boxes) in enumerate(rows) for box in boxes]
@@ -149,7 +151,7 @@ def _boxes(method: str, rows: Rows, gold: Known, schema: Mapping[str, Any]) -> F
             boxes.append(_box(result.box[row], classes[int(result.label[row])], schema))
     for boxes, _ in out.values():
         boxes.sort(key=lambda box: (box["y"], box["x"], box["height"], box["width"], box["class"]))
-    return out
+    return out, result.worker_skill
 
 
 def _box(edges: Any, name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,23 +163,25 @@ def _box(edges: Any, name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"class": name, "x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0}
 
 
-def _mask(method: str, rows: Rows, gold: Known, schema: Mapping[str, Any]) -> Found:
+def _mask(method: str, rows: Rows, gold: Known, schema: Mapping[str, Any]) -> tuple[Found, Skills]:
     tasks, task, worker, workers = _codes(rows)
-    shape = {"height": schema["height"], "width": schema["width"]}
-    known = [from_runs(gold[index]["runs"], **shape) if index in gold else None for index in tasks]
-    answers = MaskAnswers(
-        task, worker, [from_runs(row[2]["runs"], **shape) for row in rows], len(tasks), workers, known
-    )
+    known = [_pixels(gold[index]) if index in gold else None for index in tasks]
+    answers = MaskAnswers(task, worker, [_pixels(row[2]) for row in rows], len(tasks), workers, known)
     result = resolve_masks(method, answers)
     out: Found = {}
     for index, code in tasks.items():
         mask = result.masks[code]
         if mask is not None:
+            shape = {"height": mask.shape[0], "width": mask.shape[1]}
             out[index] = ({**shape, "runs": to_runs(mask)}, float(result.confidence[code]))
-    return out
+    return out, result.worker_skill
 
 
-def _keypoints(method: str, rows: Rows, gold: Known, schema: Mapping[str, Any]) -> Found:
+def _pixels(value: Mapping[str, Any]) -> Mask:
+    return from_runs(value["runs"], height=value["height"], width=value["width"])
+
+
+def _keypoints(method: str, rows: Rows, gold: Known, schema: Mapping[str, Any]) -> tuple[Found, Skills]:
     tasks, task, worker, workers = _codes(rows)
     points = schema["points"]
     nowhere = (float("nan"), float("nan"))
@@ -203,7 +207,23 @@ def _keypoints(method: str, rows: Rows, gold: Known, schema: Mapping[str, Any]) 
                 else None
             )
         out[index] = (value, float(result.confidence[code]))
-    return out
+    return out, result.worker_skill
+
+
+_SHAPES: Mapping[str, Callable[[str, Rows, Known, Mapping[str, Any]], tuple[Found, Skills]]] = {
+    "boxes": _boxes,
+    "mask": _mask,
+    "keypoints": _keypoints,
+}
+
+
+def shapes(kind: str, method: str, rows: Any, gold: Known, schema: Mapping[str, Any]) -> tuple[Found, Skills]:
+    """Value and confidence (0 to 1) of every task, and the skills of the workers in order of their first row.
+
+    `rows`: (task, worker, value) with any names. `gold`: known values; those of tasks without a row are left out.
+    """
+    answered = {row[0] for row in rows}
+    return _SHAPES[kind](method, rows, {task: value for task, value in gold.items() if task in answered}, schema)
 
 
 _RESOLVERS: Mapping[str, Resolver] = {
@@ -212,9 +232,6 @@ _RESOLVERS: Mapping[str, Resolver] = {
     "number": _number,
     "ranking": _ranking,
     "text": _text,
-    "boxes": _boxes,
-    "mask": _mask,
-    "keypoints": _keypoints,
 }
 
 
@@ -234,6 +251,8 @@ def labels(
     """
     if weights is not None:
         found = _choice(method, rows, gold, schema, weights)
+    elif kind in _SHAPES:
+        found, _ = _SHAPES[kind](method, rows, gold, schema)
     else:
         found = _RESOLVERS[kind](method, rows, gold, schema)
     return {index: (value, 100 * round(100 * confidence)) for index, (value, confidence) in found.items()}

@@ -1,0 +1,213 @@
+"""What each kind of answers comes to, by the names in the files: the step between rows of text and the engine."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from assay.errors import FieldError
+
+Row = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What every kind yields, by the names in the files: label (None: no answers), confidence, skill, and extra keys
+    for the JSON.
+    """
+
+    labels: dict[str, Any]
+    confidences: dict[str, float]
+    worker_skills: dict[str, float]
+    agreement: dict[str, float | None]
+    method: str
+    seconds: float
+    extra: dict[str, Any]
+
+
+def parts_of(text: str, mark: str) -> list[str]:
+    """The names in a|b (mark "|") or a>b (">"), or in a JSON array of names."""
+    if text.startswith("["):
+        try:
+            names = json.loads(text)
+        except json.JSONDecodeError:
+            names = None
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names
+        raise FieldError("labels", f"holds {text[:40]!r}", hint=f"names joined by {mark!r}, or a JSON array of names")
+    return [part.strip() for part in text.split(mark) if part.strip()]
+
+
+def in_order(values: set[str]) -> list[str]:
+    """Classes in the order of numbers where all are whole numbers, else of text: a tie goes to the first."""
+    if all(re.fullmatch(r"-?[0-9]+", value) for value in values):
+        return sorted(values, key=lambda value: (int(value), value))
+    return sorted(values)
+
+
+def number_or_none(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 6)
+
+
+def _alpha(task: Any, worker: Any, label: Any, *, level: Any = "nominal") -> dict[str, float | None]:
+    from assay.consensus.agreement import fleiss_kappa, krippendorff_alpha
+
+    alpha = krippendorff_alpha(task, worker, label, level=level)
+    found = {"krippendorff_alpha": number_or_none(alpha.value)}
+    if level == "nominal":
+        found["fleiss_kappa"] = number_or_none(fleiss_kappa(task, label))
+    return found
+
+
+def named(names: Sequence[Any], values: Any) -> dict[str, float]:
+    return {str(name): round(float(value), 6) for name, value in zip(names, values, strict=True)}
+
+
+def choice(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
+    from assay.consensus import encode, resolve
+
+    answers, codes = encode(rows, classes=in_order({row[2] for row in rows} | set(gold.values())), gold=gold)
+    start = time.perf_counter()
+    result = resolve(method, answers, seed=seed)
+    seconds = time.perf_counter() - start
+    labels = {str(t): None if k < 0 else codes.classes[k] for t, k in zip(codes.tasks, result.labels, strict=True)}
+    extra = {
+        "classes": list(codes.classes),
+        "flagged": [str(codes.workers[j]) for j in np.flatnonzero(result.flagged)],
+        "iterations": result.iterations,
+        "converged": result.converged,
+        "details": {
+            **result.details,
+            **(
+                {"groups": [[str(codes.workers[j]) for j in group] for group in result.details["groups"]]}
+                if "groups" in result.details
+                else {}
+            ),
+        },
+    }
+    return Outcome(
+        labels,
+        named(codes.tasks, result.confidence),
+        named(codes.workers, result.worker_skill),
+        _alpha(answers.task, answers.worker, answers.label),
+        result.method,
+        seconds,
+        extra,
+    )
+
+
+def numbers(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
+    from assay.consensus.numbers import encode_numbers, resolve_numbers
+
+    answers, codes = encode_numbers(rows, gold=gold)
+    start = time.perf_counter()
+    result = resolve_numbers(method, answers)
+    seconds = time.perf_counter() - start
+    labels = {str(t): None if math.isnan(v) else float(v) for t, v in zip(codes.tasks, result.values, strict=True)}
+    skill = 1 / (1 + np.square(result.worker_spread / max(float(np.median(result.worker_spread)), 1e-12)))
+    extra = {
+        "errors": {str(t): number_or_none(e) for t, e in zip(codes.tasks, result.error, strict=True)},
+        "tolerance": float(result.tolerance),
+        "worker_bias": named(codes.workers, result.worker_bias),
+        "worker_spread": named(codes.workers, result.worker_spread),
+        "details": {key: value for key, value in result.details.items() if isinstance(value, str | int | float)},
+    }
+    agreement = _alpha(answers.task, answers.worker, answers.value, level="interval")
+    return Outcome(
+        labels,
+        named(codes.tasks, result.confidence),
+        named(codes.workers, skill),
+        agreement,
+        result.method,
+        seconds,
+        extra,
+    )
+
+
+def multi_choice(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
+    from assay.consensus.multilabel import encode_multilabel, resolve_multilabel
+
+    parts = [(task, worker, parts_of(label, "|")) for task, worker, label in rows]
+    known: dict[Any, list[str]] = {task: parts_of(label, "|") for task, label in gold.items()}
+    classes = in_order(
+        {name for row in parts for name in row[2]} | {name for names in known.values() for name in names}
+    )
+    answers, codes = encode_multilabel(parts, classes=classes, gold=known)
+    start = time.perf_counter()
+    result = resolve_multilabel(method, answers)
+    seconds = time.perf_counter() - start
+    labels = {
+        str(task): [codes.classes[k] for k in np.flatnonzero(row)]
+        for task, row in zip(codes.tasks, result.applies, strict=True)
+    }
+    agreement = _alpha_of_texts(rows)
+    return Outcome(
+        labels,
+        named(codes.tasks, result.confidence),
+        named(codes.workers, result.worker_skill),
+        agreement,
+        method,
+        seconds,
+        {},
+    )
+
+
+def rankings(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
+    from assay.consensus.ranking import encode_rankings, resolve_rankings
+
+    parts = [(task, worker, parts_of(label, ">")) for task, worker, label in rows]
+    known: dict[Any, list[str]] = {task: parts_of(label, ">") for task, label in gold.items()}
+    items = in_order({name for row in parts for name in row[2]})
+    answers, codes = encode_rankings(parts, items=items, gold=known)
+    start = time.perf_counter()
+    result = resolve_rankings(method, answers)
+    seconds = time.perf_counter() - start
+    labels = {
+        str(task): None if row[0] < 0 else [codes.classes[k] for k in row]
+        for task, row in zip(codes.tasks, result.order, strict=True)
+    }
+    agreement = _alpha_of_texts(rows)
+    return Outcome(
+        labels,
+        named(codes.tasks, result.confidence),
+        named(codes.workers, result.worker_skill),
+        agreement,
+        method,
+        seconds,
+        {},
+    )
+
+
+def texts(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
+    from assay.consensus.text import encode_texts, resolve_texts
+
+    answers, codes = encode_texts(rows, gold=dict(gold.items()))
+    start = time.perf_counter()
+    result = resolve_texts(method, answers)
+    seconds = time.perf_counter() - start
+    labels = dict(zip((str(task) for task in codes.tasks), result.texts, strict=True))
+    agreement = _alpha_of_texts(rows)
+    return Outcome(
+        labels,
+        named(codes.tasks, result.confidence),
+        named(codes.workers, result.worker_skill),
+        agreement,
+        method,
+        seconds,
+        {},
+    )
+
+
+def _alpha_of_texts(rows: Sequence[Row]) -> dict[str, float | None]:
+    """Nominal agreement of whole answers: two are alike or not."""
+    from assay.consensus import encode
+
+    answers, _ = encode(rows)
+    return _alpha(answers.task, answers.worker, answers.label)
