@@ -244,6 +244,7 @@ async def test_a_review_that_asks_again_fits(join, post, server: Server) -> None
         )  # fmt: skip
     await server.market.db.execute("tasks_again", unb58(address), 2)
     await server.market.db.execute("tasks_again", unb58(address), 2)  # it has room already
+    server.market.funding.changed(unb58(address))
     (lease,) = await second.claim(limit=2)
     assert lease.index == 1
     assert (await published(server, address))[2].startswith(b'{"at":')
