@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,20 @@ async def test_what_is_settled_is_not_settled_again_by_a_fresh_panel(stage: Call
     await connection.close()
     await more(market, buyer, labelers, address, 6)
     await fits(market, address)
+    await buyer.end(address)
+    assert await kept(market, 4) > 0
+    await market.start_worker(4)
+    await market.until(
+        lambda: "ended request forgotten" in market.log(4), what="what it kept of the request is dropped"
+    )
+    assert await kept(market, 4) == 0
+
+
+async def kept(market: Any, number: int) -> int:
+    """Ids of settled answers and records that a worker has on disk; it is stopped."""
+    await market.stop_worker(number)
+    with contextlib.closing(sqlite3.connect(market.home / f"validator{number}.sqlite")) as db:
+        return int(db.execute("SELECT count(*) FROM entries").fetchone()[0])
 
 
 def another_label(lines: list[bytes]) -> None:

@@ -13,21 +13,17 @@ from typing import Any
 import aiohttp
 import structlog
 from solders.keypair import Keypair
-from solders.pubkey import Pubkey
 
 from assay.chain.base import Chain
-from assay.domain import canonical, messages, quorum, votelog
-from assay.domain import spec as specs
-from assay.domain.history import History
-from assay.domain.spec import Spec
+from assay.domain import canonical, messages
 from assay.errors import AssayError
-from assay_validator import checks, counters
-from assay_validator.checks import OnChain, Signable
-from assay_validator.history import Past
+from assay_validator import checks
+from assay_validator.checks import OnChain
 from assay_validator.judge import Judge, Work
 from assay_validator.link import Link, Rejected
 from assay_validator.metrics import Metrics
-from assay_validator.panels import Panels
+from assay_validator.requests import Requests
+from assay_validator.signing import Signing
 from assay_validator.standing import Standing
 from assay_validator.state import Refused, State, Vote
 
@@ -35,7 +31,6 @@ log = structlog.get_logger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 15.0
 """Seconds between attempts to connect; doubled each time, with jitter."""
-CLOSED = 2
 JUDGEMENTS = 16
 """Judgements at a time."""
 LOST = (ConnectionError, aiohttp.ClientError, AssayError, TimeoutError, OSError)
@@ -54,12 +49,11 @@ class Worker:
         self._state = state
         self._judge = judge
         self._metrics = metrics or Metrics()
-        self._specs: dict[bytes, Spec] = {}
-        self._requests: dict[bytes, OnChain] = {}
-        self._addresses: dict[bytes, bytes] = {}
-        self._past: dict[bytes, Past] = {}
-        self._panels = Panels(chain, state)
         self._standing = Standing(self.wallet)
+        self._requests = Requests(chain, link=link, state=state)
+        self._signing = Signing(
+            self.wallet, link=link, chain=chain, state=state, requests=self._requests, standing=self._standing
+        )
         self._busy: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._judging = asyncio.Semaphore(JUDGEMENTS)
 
@@ -125,78 +119,17 @@ class Worker:
         except Exception:
             log.exception("judge or worker failed", what=kind)
 
-    # -- what the chain says ------------------------------------------------------------------------------------------
-
-    async def _request(self, address: bytes, *, fresh: bool = False) -> OnChain:
-        """The request as the chain has it; remembers every panel it sees."""
-        known = self._requests.get(address)
-        if known is None or fresh:
-            account = await self._chain.account(Pubkey(address))
-            if account is None or account.owner != self._chain.program.id:
-                raise Refused("unknown_request", "there is no such request on this chain")
-            decoded = self._chain.program.codec.decode_account(bytes(account.data), name="Request")
-            known = self._requests[address] = OnChain.of(address, decoded)
-            if known.panel:
-                self._state.keep_panel(known.domain, round=known.panel_round, members=known.panel)
-        return known
-
-    async def _panel_request(self, address: bytes, panel_round: int) -> OnChain:
-        """The request, read anew where it may have another panel than we know; an earlier panel is looked up."""
-        known = await self._request(address)
-        if known.panel_round != panel_round:
-            known = await self._request(address, fresh=True)
-            if panel_round < known.panel_round and self._state.panel(known.domain, round=panel_round) is None:
-                await self._panels.learn(
-                    known, enough=lambda _: self._state.panel(known.domain, round=panel_round) is not None
-                )
-        return known
-
-    async def _spec(self, request: OnChain) -> Spec:
-        """The specification, checked against the hash on chain."""
-        known = self._specs.get(request.spec_hash)
-        if known is None:
-            data = await self._link.specification(messages.b58(request.address))
-            known = specs.parse(canonical.loads(data))
-            if known.hash != request.spec_hash:
-                raise Refused("wrong_specification", "it is not what the chain has the hash of")
-            self._specs[request.spec_hash] = known
-        return known
-
-    def _participant(self, wallet: bytes) -> bytes:
-        found = self._addresses.get(wallet)
-        if found is None:
-            seeds = [b"participant", wallet]
-            found = bytes(Pubkey.find_program_address(seeds, self._chain.program.id)[0])
-            self._addresses[wallet] = found
-        return found
-
     async def _begin(self, _: dict[str, Any]) -> None:
         """At each connection: how this validator stands, and room for what is to come."""
         await self._standing.judged(self._chain)
-        await self._tidy()
-
-    async def _tidy(self) -> None:
-        """Forget what was kept of requests that have ended: a closed one settles nothing more."""
-        kept = self._state.settled.requests()
-        accounts = await self._chain.accounts([Pubkey(address) for address, _ in kept])
-        for (address, domain), account in zip(kept, accounts, strict=True):
-            if account is not None and account.owner == self._chain.program.id:
-                decoded = self._chain.program.codec.decode_account(bytes(account.data), name="Request")
-                if decoded.state != CLOSED:
-                    continue
-            past = self._past.pop(address, None)
-            if past is None:
-                self._state.settled.discard(domain, all=True)
-                continue
-            async with past.lock:
-                past.forget()  # whoever still waits for it begins anew
+        await self._signing.tidy()
 
     # -- votes --------------------------------------------------------------------------------------------------------
 
     async def _vote(self, message: dict[str, Any]) -> None:
         """Judge an answer and commit to the vote; the same vote again where it was given before."""
         address = messages.unb58(message["request"], field="request")
-        request = await self._panel_request(address, message["panel_round"])
+        request = await self._requests.panel_request(address, message["panel_round"])
         members = [messages.unb58(member, field="panel") for member in message["panel"]]
         checks.panel(request, voter=self.wallet, panel_round=message["panel_round"], members=members, state=self._state)
         answer, round = messages.unhex(message["answer"], field="answer"), int(message["round"])
@@ -232,7 +165,7 @@ class Worker:
 
     async def _work(self, request: OnChain, message: dict[str, Any], answer: bytes, round: int) -> Work:
         """What the judge gets: everything in it follows from the chain's hash and the labeler's signature."""
-        spec = await self._spec(request)
+        spec = await self._requests.specification(request)
         index = int(message["index"])
         if not 0 <= index < len(spec.items):
             raise Refused("unknown_task", f"the specification has no item {index}")
@@ -264,7 +197,9 @@ class Worker:
 
     async def _reveal(self, message: dict[str, Any]) -> None:
         """Open our commitment, once nobody can commit any more."""
-        request = await self._panel_request(messages.unb58(message["request"], field="request"), message["panel_round"])
+        request = await self._requests.panel_request(
+            messages.unb58(message["request"], field="request"), message["panel_round"]
+        )
         members = [messages.unb58(member, field="panel") for member in message["panel"]]
         checks.panel(request, voter=self.wallet, panel_round=message["panel_round"], members=members, state=self._state)
         answer, round = messages.unhex(message["answer"], field="answer"), int(message["round"])
@@ -297,7 +232,7 @@ class Worker:
         """Recompute a batch; sign it if it is right, say why if it is not."""
         where = {name: message[name] for name in ("request", "batch", "panel_round")}
         try:
-            found = await self._signable(message)
+            found = await self._signing.signable(message)
         except Refused as refused:
             with contextlib.suppress(Rejected):
                 reply = {"type": "refuse", **where, "reason": refused.code, "detail": refused.detail[:2000]}
@@ -308,60 +243,3 @@ class Worker:
         await self._link.send({"type": "sign", **where, "digest": digest.hex(), "signature": signature.hex()})
         self._metrics.signed()
         log.info("signed", **where, answers=len(found.content.answers))
-
-    async def _signable(self, message: dict[str, Any]) -> Signable:
-        """A proposal that was found right and may be signed: that it will be is on disk."""
-        address, batch = messages.unb58(message["request"], field="request"), message["batch"]
-        spec = await self._spec(await self._request(address))
-        past = self._past.get(address)
-        if past is None:
-            past = self._past[address] = Past(
-                self._requests[address], spec, participant=self._participant, state=self._state
-            )
-        async with past.lock:
-            request = await self._request(address, fresh=True)
-            if batch != request.next_batch:
-                if batch == request.next_batch - 1:
-                    past.landed(request, votelog.decode_tasks(message["tasks"]))
-                raise Refused("wrong_batch", f"the chain's next batch is {request.next_batch}, not {batch}")
-            history = await past.upto(request, self._link)
-            found = await self._checked(message, request, spec, history)
-            self._state.keep_signature(
-                request.domain, batch=batch, round=message["panel_round"], digest=found.content.digest
-            )
-            past.shown(batch, found.content, found.tasks)
-            return found
-
-    async def _checked(self, message: dict[str, Any], request: OnChain, spec: Spec, history: History) -> Signable:
-        """The proposal, recomputed; where votes are of panels that were never seen, the chain is asked for them."""
-
-        def check() -> Signable:
-            return checks.proposal(
-                message,
-                request=request,
-                spec=spec,
-                signer=self.wallet,
-                state=self._state,
-                participant=self._participant,
-                history=history,
-            )
-
-        try:
-            found = check()
-        except Refused as refused:
-            if refused.code != "unknown_voters":
-                raise
-            tasks = votelog.decode_tasks(message["tasks"])
-            await self._panels.learn(request, enough=lambda known: quorum.all_known(tasks, known))
-            found = check()
-        if spec.weighs:
-            await counters.check(
-                self._chain,
-                request=request,
-                tasks=found.tasks,
-                known=history.counters,
-                participant=self._participant,
-            )
-        if spec.pay == "information":
-            self._standing.weigh(request.address, history.register)
-        return found
