@@ -8,11 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import pytest
 from solders.instruction import AccountMeta, Instruction
 
 from assay.chain import tokens
-from assay.domain import messages
+from assay.domain import canonical, messages
 from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, SignatureInvalid
 from assay.services.confirm import Confirmer
 from assay.services.engine import Engine
@@ -281,3 +282,26 @@ async def test_panel_is_replaced_after_its_term(stage: Callable[..., Any]) -> No
 
     await market.until(replaced, what="another panel")
     await paid_once(market, buyer, labelers, address, items=3)
+
+
+async def test_a_log_of_the_first_version_is_written_anew(stage: Callable[..., Any]) -> None:
+    """It said no market time; what the database does not know of it either, the chain does."""
+    market = await stage()
+    await market.start_workers()
+    buyer, labelers, address = await labelled(market)
+    await market.until_settled(buyer, address, 9)
+    await market.audit(address)
+    log = market.settings.log_dir / f"{address}.jsonl"
+    right = log.read_bytes()
+    header, *lines = map(canonical.loads, right.splitlines())
+    old = [header | {"version": 1}, *({name: one[name] for name in one if name != "at"} for one in lines)]
+    await market.server.stop()
+    log.write_bytes(b"".join(canonical.dumps(one) + b"\n" for one in old))
+    connection = await asyncpg.connect(market.settings.database_url)
+    await connection.execute("update batches set settled_time = null")
+    await connection.close()
+    await market.reopen()
+    for client in [buyer, *labelers]:
+        client.url = market.server.url
+    await paid_once(market, buyer, labelers, address, items=3)
+    assert log.read_bytes() == right
