@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from assay import consensus_cli, standing_cli
-from assay.errors import AssayError
+from assay.errors import AssayError, ChainUnavailable
 from assay.simulate import cli as simulate_cli
 
 app = typer.Typer(
@@ -111,8 +111,7 @@ def validator(context: typer.Context) -> None:
     """Run a validator: votes, recomputes every verdict, co-signs settlements (`./assay validator --help`)."""
     from assay_validator import cli
 
-    sys.argv = ["assay validator", *context.args]
-    cli.main()
+    cli.main(context.args, name="assay validator")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
@@ -127,12 +126,30 @@ def bench(context: typer.Context, name: Annotated[str, typer.Argument(help="A mo
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
+def _option_of(error: AssayError, args: list[str]) -> str | None:
+    """The option or argument that an error's field stands for, as it is written on the command line."""
+    from assay.settings import OPTIONS
+
+    if isinstance(error, ChainUnavailable) and error.field is None:
+        return "--rpc" if any(one.partition("=")[0] == "--rpc" for one in args) else None
+    if error.field in OPTIONS:
+        return OPTIONS[error.field]
+    command = typer.main.get_group(app).commands.get(args[0]) if args else None
+    for parameter in command.params if command else ():
+        if parameter.name == error.field:
+            named = [one for one in parameter.opts if one.startswith("--")]
+            return named[0] if named else str(parameter.name).upper()
+    return None
+
+
 def main() -> Any:
     """Entry point. An `AssayError`, or a file that cannot be used, ends the command with its message and exit code 1;
     Ctrl-C with 130."""
     try:
         app(prog_name="assay")
     except AssayError as error:
+        if option := _option_of(error, sys.argv[1:]):
+            error.field = option
         print(f"assay: {error}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:

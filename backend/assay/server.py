@@ -23,13 +23,15 @@ import structlog
 from aiohttp import web
 
 from assay.api.app import create_app
+from assay.chain import setup
 from assay.chain.base import Chain
 from assay.chain.embedded import EmbeddedChain
 from assay.chain.program import load_program
 from assay.chain.rpc_server import RpcServer
 from assay.db.pool import Database
 from assay.db.postgres import EmbeddedPostgres
-from assay.errors import AssayError, ConfigError
+from assay.errors import AssayError
+from assay.listening import cannot_listen
 from assay.services.engine import Engine
 from assay.services.genesis import Faucet, ensure_market
 from assay.services.market import Market
@@ -83,7 +85,7 @@ class Server:
 
     async def _start(self) -> None:
         settings = self.settings
-        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.make_home()
         chain, rpc_url, ws_url = await self._chain()
         database = await self._database()
         store = open_store(settings)
@@ -117,6 +119,7 @@ class Server:
                 priority_fee=settings.priority_fee,
             )  # fmt: skip
             self._stack.push_async_callback(chain.close)
+            await setup.require(chain, url=settings.rpc_url, field="--rpc")
             return chain, settings.rpc_url, settings.ws_url
         embedded = EmbeddedChain(settings.home, program=program, operator=settings.operator_file)
         await embedded.open()
@@ -147,11 +150,7 @@ class Server:
         try:
             await site.start()
         except OSError as error:
-            raise ConfigError(
-                f"port {self.settings.port} cannot be used: {error.strerror}",
-                field="ASSAY_PORT",
-                hint="0 takes a free one",
-            ) from error
+            raise cannot_listen(error, host=self.settings.host, port=self.settings.port, port_field="--port") from error
         self.port = int(runner.addresses[0][1])
         self.market.sessions.uri = self.settings.public_url or self.url
 

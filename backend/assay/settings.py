@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import cached_property
 from pathlib import Path
 
@@ -66,6 +67,16 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    def make_home(self) -> None:
+        """Make the home where there is none. Raises `ConfigError` if it cannot be used."""
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.home):
+                pass
+        except OSError as error:
+            why = "is a file" if self.home.is_file() else f"cannot be used: {error.strerror}"
+            raise ConfigError(f"{self.home} {why}", field="--home", hint="a folder that can be written") from error
+
     @cached_property
     def content_dir(self) -> Path:
         """Where the local content store lies."""
@@ -97,14 +108,20 @@ class Settings(BaseSettings):
         return self.home / "pg"
 
 
-def load(**overrides: object) -> Settings:
-    """Settings from the environment with `overrides` (None values are skipped).
+OPTIONS = {"rpc_url": "--rpc"}
+"""How an option of the command line is called where it is not as its setting."""
 
-    Raises `ConfigError` naming the setting that is wrong.
+
+def load(**overrides: object) -> Settings:
+    """Settings from the environment with `overrides`, which come from options (None values are skipped).
+
+    Raises `ConfigError` naming the option or the variable that is wrong.
     """
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(first["msg"], field=f"ASSAY_{name.upper()}") from error
+        option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
+        field = option if overrides.get(name) is not None else f"ASSAY_{name.upper()}"
+        raise ConfigError(f"is {first['input']!r}", field=field, hint=first["msg"]) from error

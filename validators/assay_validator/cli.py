@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ import typer
 
 from assay.chain.keys import read_key
 from assay.chain.rpc import RpcChain
-from assay.errors import AssayError
+from assay.errors import AssayError, ConfigError
 from assay_validator import judge as judges
 from assay_validator.link import Link
 from assay_validator.metrics import Metrics
@@ -24,6 +25,7 @@ from assay_validator.state import State
 from assay_validator.worker import Worker
 
 log = structlog.get_logger(__name__)
+LEVELS = ("debug", "info", "warning", "error")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -43,7 +45,7 @@ def _logging(*, as_json: bool, level: str) -> None:
 
 
 async def _run(key: Path, api: str, rpc: str, ws: str | None, judge: str, state: Path, metrics: int | None) -> None:
-    keypair = read_key(key)
+    keypair = read_key(key, field="--key")
     chosen = judges.load(judge)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -84,15 +86,17 @@ def run(
     log_json: Annotated[bool, typer.Option(help="Log JSON lines.")] = True,
 ) -> None:
     """Run a validator until SIGTERM: vote, recompute every verdict, co-sign what is right."""
+    if log_level not in LEVELS:
+        raise ConfigError(f"is {log_level!r}", field="--log-level", hint=f"one of {', '.join(LEVELS)}")
     _logging(as_json=log_json, level=log_level)
     where = state if state is not None else key.with_suffix(".sqlite")
     asyncio.run(_run(key, api, rpc, ws, judge, where, metrics_port))
 
 
-def main() -> None:
-    """Entry point. An `AssayError` ends it with its message and exit code 1."""
+def main(args: Sequence[str] | None = None, *, name: str = "assay-validator") -> None:
+    """Entry point; `args` are by default those of the process. An `AssayError` ends it with its message and code 1."""
     try:
-        app()
+        app(args, prog_name=name)
     except (AssayError, judges.JudgeUnusable) as error:
         print(f"assay-validator: {error}", file=sys.stderr)
         sys.exit(1)

@@ -12,14 +12,16 @@ from solders.keypair import Keypair
 from assay.errors import ConfigError
 
 
-def read_key(path: Path) -> Keypair:
-    """The key in `path`. Raises `ConfigError` naming the file."""
+def read_key(path: Path, *, field: str | None = None) -> Keypair:
+    """The key in `path`. Raises `ConfigError` for `field` naming the file."""
     try:
         return Keypair.from_bytes(bytes(json.loads(path.read_text())))
     except FileNotFoundError:
-        raise ConfigError(f"there is no key file {path}", hint="solana-keygen new --outfile …") from None
+        raise ConfigError(
+            f"there is no key file {path}", field=field, hint=f"solana-keygen new --outfile {path}"
+        ) from None
     except (ValueError, TypeError, OSError) as error:
-        raise ConfigError(f"{path} is no key file: {error}", hint="a JSON list of 64 bytes") from error
+        raise ConfigError(f"{path} is no key file: {error}", field=field, hint="a JSON list of 64 bytes") from error
 
 
 def ensure_key(path: Path) -> Keypair:

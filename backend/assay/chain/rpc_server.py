@@ -18,6 +18,7 @@ from assay.chain.rpc_params import Params
 from assay.chain.rpc_pubsub import PubSub
 from assay.chain.rpc_views import RpcFault
 from assay.errors import AssayError, ConfigError
+from assay.listening import cannot_listen
 
 CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -54,7 +55,7 @@ class RpcServer:
         return f"ws://{self.host}:{self.ws_port}"
 
     async def start(self) -> None:
-        """Listens. Raises `ConfigError` if the port is taken."""
+        """Listens. Raises `ConfigError` if the address cannot be used."""
         app = web.Application(client_max_size=1 << 20)
         app.router.add_route("*", "/", self._root)
         app.router.add_get("/health", self._health)
@@ -64,7 +65,7 @@ class RpcServer:
             self.port = await self._listen(self._runner)
         except OSError as error:
             await self._runner.cleanup()
-            raise ConfigError(f"port {self.port} cannot be used: {error.strerror}", field="chain_port") from error
+            raise cannot_listen(error, host=self.host, port=self.port, port_field="ASSAY_CHAIN_PORT") from error
         await self._pubsub.start()
 
     async def _listen(self, runner: web.AppRunner) -> int:
@@ -82,7 +83,7 @@ class RpcServer:
                     self.ws_port = port
                     return port
                 await site.stop()
-        raise ConfigError("no two neighbouring ports are free", field="chain_port")
+        raise ConfigError("no two neighbouring ports are free", field="ASSAY_CHAIN_PORT")
 
     async def stop(self) -> None:
         """Stops listening and closes all connections. The chain stays open."""

@@ -165,6 +165,7 @@ async def run(options: Options) -> dict[str, Any]:
         console.print(f"[dim]{time.monotonic() - began:6.1f} s[/dim]  {text}")
 
     settings = load(home=options.home or Path(".assay/demo"), rpc_url=options.rpc)
+    settings.make_home()
     made = await asyncio.to_thread(plan, options)
     async with MarketProcesses(settings, validators=options.validators, say=say) as market:
         return await _trade(market, made, say=say, began=began)

@@ -29,6 +29,7 @@ async def up(*, home: Path | None, rpc: str | None, port: int, validators: int) 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     settings = load(home=home or HOME, rpc_url=rpc, port=port)
+    settings.make_home()
     market = MarketProcesses(settings, validators=validators, say=_say)
     starting = asyncio.ensure_future(market.__aenter__())
     stopping = asyncio.ensure_future(stop.wait())
