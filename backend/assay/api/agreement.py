@@ -76,6 +76,7 @@ async def agreement(context: Context, query: Page) -> AgreementView:
         raise Forbidden("agreement is shown to the request's buyer")
     found = await context.market.agreements.of(info.address)
     end = query.start + query.limit
+    things = len(found.things)
     return AgreementView(
         **found.summary(),
         by_rater=[
@@ -83,14 +84,14 @@ async def agreement(context: Context, query: Page) -> AgreementView:
                 wallet=b58(one.wallet), ratings=one.ratings, agreed=one.agreed, agreement=one.agreement,
                 cohen_kappa=one.kappa,
             )
-            for one in found.shares[:RATERS]
+            for one in found.raters[:RATERS]
         ],
         records=[
             RatedView(
                 index=one.index, answer=None if one.answer is None else one.answer.hex(), ratings=one.ratings,
                 agreement=one.agreement,
             )
-            for one in found.rated[query.start : end]
+            for one in found.rated(query.start, end)
         ],
-        next=end if end < len(found.rated) else None,
+        next=end if end < things else None,
     )  # fmt: skip

@@ -14,11 +14,13 @@ In review the raters are the validators, what they rate is an answer, and the ra
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.consensus.agreement import Level, cohen_kappa_by_worker, fleiss_kappa, krippendorff_alpha
 from assay.domain.similarity import folded
@@ -26,27 +28,60 @@ from assay.domain.similarity import folded
 VOTE = "vote"
 """The kind of a vote on an answer: 0 or 1."""
 
-Row = tuple[Hashable, bytes, Any]
-"""What is rated, who rates it, the rating (a value in its normal form, or a vote)."""
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Rater:
-    """One rater's part. `agreement`: 1 − observed / expected disagreement over the pairs it is part of; `kappa`:
-    Cohen's κ with the labels, its own answers among what made them. None where undefined.
+class Ratings:
+    """What was rated, by whom and how, as codes: a few bytes a rating, and each distinct value once.
+
+    `decode` makes a value in its normal form of what `add` is given of it, which only has to be equal for equal ones.
     """
 
-    ratings: int
-    agreement: float | None
-    kappa: float | None
+    def __init__(self, decode: Callable[[Any], Any] = lambda raw: raw) -> None:
+        self._decode = decode
+        self._values: dict[Hashable, int] = {}
+        self._columns = (array("q"), array("q"), array("q"))
+        self._labels = array("q")
+        self.things: dict[Hashable, int] = {}
+        self.raters: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def add(self, thing: Hashable, rater: bytes, value: Hashable, *, label: Hashable = None) -> None:
+        """One rating. `label`: what was decided of the thing (given with its first rating), None where nothing was."""
+        code = self.things.setdefault(thing, len(self.things))
+        if code == len(self._labels):
+            self._labels.append(-1 if label is None else self._values.setdefault(label, len(self._values)))
+        row = (
+            code, self.raters.setdefault(rater, len(self.raters)), self._values.setdefault(value, len(self._values))
+        )  # fmt: skip
+        for column, one in zip(self._columns, row, strict=True):
+            column.append(one)
+
+    def columns(self) -> tuple[Ints, Ints, Ints]:
+        """Codes of thing, rater and value, a row a rating."""
+        thing, rater, value = (np.array(column, np.int64) for column in self._columns)
+        return thing, rater, value
+
+    def labels(self) -> Ints:
+        """The code of each thing's label, or -1."""
+        return np.array(self._labels, np.int64)
+
+    def values(self) -> list[Any]:
+        """What each code of a value stands for."""
+        return [self._decode(raw) for raw in self._values]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
-    """Agreement over all that was rated, of each thing rated, and of each rater.
+    """Agreement over all that was rated, of each thing rated, and of each rater (arrays in the order of `Ratings`).
 
     `alpha`, `kappa` (Fleiss): 1 is perfect, 0 what chance gives; `observed`: the share of pairs that agree, chance
-    included (nominal). None where undefined: no level, or nothing has two ratings.
+    included (nominal). None where undefined: no level, or nothing has two ratings; in arrays NaN. `by_rater`: 1 -
+    observed / expected disagreement over the pairs that a rater is part of; `rater_kappa`: Cohen's kappa with the
+    labels, the rater's own answers among what made them.
     """
 
     level: Level | None
@@ -54,8 +89,9 @@ class Reliability:
     alpha: float | None
     kappa: float | None
     observed: float | None
-    by_task: Mapping[Hashable, float | None]
-    by_rater: Mapping[bytes, Rater]
+    by_thing: Floats
+    by_rater: Floats
+    rater_kappa: Floats
 
 
 def parts(kind: str, schema: Mapping[str, Any]) -> int:
@@ -63,52 +99,44 @@ def parts(kind: str, schema: Mapping[str, Any]) -> int:
     return len(schema.get({"multi-choice": "classes", "ranking": "items"}.get(kind, ""), ())) or 1
 
 
-def measure(
-    kind: str, schema: Mapping[str, Any], rows: Sequence[Row], labels: Mapping[Hashable, Any] | None = None
-) -> Reliability:
-    """The agreement of `rows`, each rater's with `labels` (by what is rated) too."""
-    tasks = {key: code for code, key in enumerate(dict.fromkeys(row[0] for row in rows))}
-    raters = {key: code for code, key in enumerate(dict.fromkeys(row[1] for row in rows))}
-    counts = np.bincount([raters[row[1]] for row in rows], minlength=len(raters)) if rows else np.zeros(0, np.int64)
+def measure(kind: str, schema: Mapping[str, Any], ratings: Ratings) -> Reliability:
+    """The agreement of `ratings`, whose values are of this kind and schema."""
+    things, raters = len(ratings.things), len(ratings.raters)
+    nothing = np.full(things, np.nan), np.full(raters, np.nan), np.full(raters, np.nan)
     split = _SPLIT.get(kind)
-    if split is None or not rows:
-        blank = {rater: Rater(int(counts[code]), None, None) for rater, code in raters.items()}
-        return Reliability(None, len(rows), None, None, None, dict.fromkeys(tasks), blank)
+    if split is None or not len(ratings):
+        return Reliability(None, len(ratings), None, None, None, *nothing)
     level, values_of = split
-    width = parts(kind, schema)
-    code = _coder(level)
-    ratings = [[code(one) for one in values_of(row[2], schema)] for row in rows]
-    task = np.repeat(np.array([tasks[row[0]] for row in rows], np.int64), width)
-    unit = task * width + np.tile(np.arange(width), len(rows))
-    rater = np.repeat(np.array([raters[row[1]] for row in rows], np.int64), width)
-    value = np.array(ratings, np.float64 if level == "interval" else np.int64).reshape(-1)
-    found = krippendorff_alpha(unit, rater, value, level=level, n_tasks=len(tasks) * width, n_workers=len(raters))
-    kappas: Sequence[Any] = [None] * len(raters)
-    if level == "nominal":
-        reference = np.full(len(tasks) * width, -1, np.int64)
-        for key, label in (labels or {}).items():
-            if key in tasks:
-                at = tasks[key] * width
-                reference[at : at + width] = [code(one) for one in values_of(label, schema)]
-        kappas = list(cohen_kappa_by_worker(unit, rater, value, reference=reference, n_workers=len(raters)))
-    by_task = found.by_task.reshape(-1, width).mean(axis=1)
+    width, code = parts(kind, schema), _coder(level)
+    # Each distinct value once: a row of `table` is what an answer of that value is compared by.
+    table = np.array(
+        [[code(one) for one in values_of(value, schema)] for value in ratings.values()],
+        np.float64 if level == "interval" else np.int64,
+    )
+    thing, rater, value = ratings.columns()
+    unit = (thing[:, None] * width + np.arange(width)).ravel()
+    rater, compared = np.repeat(rater, width), table[value].ravel()
+    found = krippendorff_alpha(unit, rater, compared, level=level, n_tasks=things * width, n_workers=raters)
+    by_thing = found.by_task.reshape(-1, width).mean(axis=1)
+    if level != "nominal":
+        return Reliability(level, len(ratings), shown(found.value), None, None, by_thing, found.by_worker, nothing[1])
+    label = ratings.labels()
+    reference = np.where((label >= 0)[:, None], table[label], -1).ravel()
     return Reliability(
         level=level,
-        ratings=len(rows),
-        alpha=_or_none(found.value),
-        kappa=_or_none(fleiss_kappa(unit, value)) if level == "nominal" else None,
-        observed=_or_none(1 - found.observed) if level == "nominal" else None,
-        by_task={key: _or_none(by_task[place]) for key, place in tasks.items()},
-        by_rater={
-            key: Rater(int(counts[place]), _or_none(found.by_worker[place]), _or_none(kappas[place]))
-            for key, place in raters.items()
-        },
+        ratings=len(ratings),
+        alpha=shown(found.value),
+        kappa=shown(fleiss_kappa(unit, compared)),
+        observed=shown(1 - found.observed),
+        by_thing=by_thing,
+        by_rater=found.by_worker,
+        rater_kappa=cohen_kappa_by_worker(unit, rater, compared, reference=reference, n_workers=raters),
     )
 
 
-def _or_none(value: Any) -> float | None:
+def shown(value: float) -> float | None:
     """Four decimals: more is noise. None for what is undefined."""
-    return None if value is None or not np.isfinite(value) else round(float(value), 4)
+    return round(float(value), 4) if np.isfinite(value) else None
 
 
 def _coder(level: Level) -> Callable[[Any], Any]:

@@ -65,7 +65,7 @@ class Datasets:
         """
         start = 0
         batches: dict[int, _Batch] = {}
-        agreement = (await self._market.agreements.of(request)).by_index()
+        agreement = (await self._market.agreements.of(request, fresh=True)).by_index()
         while True:
             tasks = await self._db.fetch("dataset_records", request, start, CHUNK)
             if not tasks:
