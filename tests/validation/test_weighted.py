@@ -89,6 +89,23 @@ async def test_counters_are_named_once_and_hold_for_the_request(stage: Callable[
     assert (await new[0].me())["participant"]["counters"]["accepted"] == 6
 
 
+async def test_a_task_that_several_batches_settle_has_one_label(stage: Callable[..., Any]) -> None:
+    """Though its labelers' records change with the first of them."""
+    market = await stage()
+    await market.start_workers()
+    buyer = await market.client("buyer")
+    labelers = [await market.client("labeler", stake="100") for _ in range(26)]
+    address = await market.post(buyer, items=1, overlap=26, spec=WEIGHTED)
+    for number, labeler in enumerate(labelers):
+        await market.label(labeler, address, ["dog" if number % 2 else "owl"])
+    await market.until_settled(buyer, address, 26)
+    assert len(await market.market.db.fetch("batches_all")) >= 2
+    assert await labels(buyer, address) == ["dog"]  # a tie of equals: the schema's first
+    assert set(map(tuple, named(market, address).values())) == {(0, 0)}
+    report = await market.audit(address)
+    assert report.ok, report.finding
+
+
 async def test_settled_elsewhere_between_proposal_and_signature(
     stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
