@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import copies
 from .answers import Answers, Ints
 from .latent import LatentClass
 from .majority import common_accuracy, count_votes, vote_posterior
@@ -73,7 +74,8 @@ class Collusion:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Excess:
     """Per pair of workers i < j: common answers `n`, agreements beyond expectation `d`, its variance, and the room for
-    agreement n − expected.
+    agreement n − expected. Per pair of answers: its `pair` of workers, whether they `agree`, how likely that was
+    (`expected`), and `ratio`, how much likelier of copies (`copies`).
     """
 
     i: NDArray[np.int64]
@@ -82,6 +84,10 @@ class _Excess:
     d: NDArray[np.float64]
     variance: NDArray[np.float64]
     room: NDArray[np.float64]
+    pair: NDArray[np.intp]
+    agree: NDArray[np.bool_]
+    expected: NDArray[np.float64]
+    ratio: NDArray[np.float64]
 
 
 def answer_pairs(answers: Answers, *, most: int = 1_000_000) -> Pairs:
@@ -122,7 +128,7 @@ def pair_excess(
     for k in range(classes):
         scores[k] = np.bincount(answers.task, weights=logs[:, k], minlength=answers.n_tasks) + np.log(prior[k])
     known = np.flatnonzero(answers.gold >= 0)
-    expected = np.empty(pairs[0].size)
+    expected, ratio = np.empty((2, pairs[0].size))
     for low in range(0, expected.size, 500_000):  # in blocks, to bound memory
         a, b = pairs[0][low : low + 500_000], pairs[1][low : low + 500_000]
         task = answers.task[a]
@@ -132,8 +138,13 @@ def pair_excess(
             gold = answers.gold[task]
             rest[:, gold >= 0] = 0
             rest[gold[gold >= 0], np.flatnonzero(gold >= 0)] = 1
-        both = (emission[answers.worker[a]] * emission[answers.worker[b]]).sum(axis=2)
-        expected[low : low + 500_000] = (rest.T * both).sum(axis=1)
+        one, two = emission[answers.worker[a]], emission[answers.worker[b]]
+        expected[low : low + 500_000] = (rest.T * (one * two).sum(axis=2)).sum(axis=1)
+        first = np.take_along_axis(one, answers.label[a][:, None, None], axis=2)[:, :, 0]
+        second = np.take_along_axis(two, answers.label[a][:, None, None], axis=2)[:, :, 0]
+        ratio[low : low + 500_000] = (rest.T * (first + second)).sum(axis=1) / (
+            2 * (rest.T * first * second).sum(axis=1)
+        )
     agree = answers.label[pairs[0]] == answers.label[pairs[1]]
     key = answers.worker[pairs[0]].astype(np.int64) * answers.n_workers + answers.worker[pairs[1]]
     unique, inverse = np.unique(key, return_inverse=True)
@@ -148,6 +159,10 @@ def pair_excess(
         seen - mean,
         variance + 1e-9,
         total - mean + 1e-9,
+        inverse,
+        agree,
+        expected,
+        ratio,
     )
 
 
@@ -158,10 +173,7 @@ def _less_baseline(excess: _Excess, held: NDArray[np.bool_]) -> tuple[_Excess, f
     free = ~held
     common = float(excess.d[free].sum() / max(excess.room[free].sum(), 1e-9)) if free.any() else 0.0
     common = min(max(common, 0.0), 0.3)
-    shifted = _Excess(
-        excess.i, excess.j, excess.n, excess.d - common * excess.room, excess.variance, excess.room * (1 - common)
-    )
-    return shifted, common
+    return replace(excess, d=excess.d - common * excess.room, room=excess.room * (1 - common)), common
 
 
 def _members(excess: _Excess, inside: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -198,14 +210,20 @@ def _leading(excess: _Excess, alive: NDArray[np.bool_], workers: int) -> NDArray
 
 
 def find_groups(
-    excess: _Excess, workers: int, *, alpha: float = 1e-3, least_excess: float = 0.2, most: int = 20
+    excess: _Excess,
+    workers: int,
+    *,
+    evidence: copies.Evidence | None = None,
+    alpha: float = 1e-3,
+    least_excess: float = 0.2,
+    most: int = 20,
 ) -> list[Group]:
     """Blocks of workers with excess agreement among themselves.
 
     A candidate is the best prefix of the leading eigenvector's order, refined until every member agrees with the rest
     beyond its own bound. It stands when z ≥ √(2 (m ln J + ln 1/α)): the union bound over all groups of m among J
     workers, so that a crowd without groups shows one with probability α at most. Found groups are taken out and the
-    search goes on.
+    search goes on; where it ends, `evidence` shows groups of copies that are too small for it.
     """
     alive = np.ones(workers, np.bool_)
     groups: list[Group] = []
@@ -235,6 +253,12 @@ def find_groups(
             for group in (_refine(excess, c & alive, alive, own, alpha, least_excess) for c in candidates)
             if group
         ]
+        if not found and evidence is not None:
+            found = [
+                group
+                for inside, ratio in copies.candidates(evidence, alive, alpha)
+                if (group := _small_group(excess, inside, ratio, alpha)).excess >= FLAG_EXCESS
+            ]
         if not found:
             break
         best = max(found, key=lambda group: group.z - group.bound)
@@ -267,6 +291,15 @@ def _refine(
         return None
     workers = tuple(int(code) for code in np.flatnonzero(inside))
     return Group(workers, min(share_all, 1.0), z_all, bound, int(excess.n[among].sum()))
+
+
+def _small_group(excess: _Excess, inside: NDArray[np.bool_], ratio: float, alpha: float) -> Group:
+    """A group by its likelihood ratio; √(2 ln LR) are the standard errors of a normal variable as unlikely."""
+    among = inside[excess.i] & inside[excess.j]
+    share = float(excess.d[among].sum()) / (float(excess.room[among].sum()) + 2.0)
+    members = tuple(int(code) for code in np.flatnonzero(inside))
+    least = copies.bound(inside.size, len(members), alpha)
+    return Group(members, min(share, 1.0), math.sqrt(2 * ratio), math.sqrt(2 * least), int(excess.n[among].sum()))
 
 
 def evidence_weights(answers: Answers, groups: Sequence[Group], *, least: float = FLAG_EXCESS) -> NDArray[np.float32]:
@@ -332,7 +365,9 @@ def _search(
         for group in groups:
             held[list(group.workers)] = True
         shifted, common = _less_baseline(excess, held[excess.i] | held[excess.j])
-        before, groups = groups, find_groups(shifted, answers.n_workers, alpha=alpha)
+        llr = copies.log_ratio(excess.agree, excess.ratio, excess.expected, common)
+        evidence = copies.Evidence(excess.i, excess.j, excess.pair, answers.task[pairs[0]], llr, answers.n_tasks)
+        before, groups = groups, find_groups(shifted, answers.n_workers, evidence=evidence, alpha=alpha)
         weights, start = evidence_weights(answers, groups, least=0.0), None
         if [group.workers for group in before] == [group.workers for group in groups]:
             break
