@@ -1,5 +1,4 @@
 // The page: which view the address names, and what stands above all of them.
-import { Problem } from "./api.js";
 import { button, make, short } from "./dom.js";
 import { Market } from "./market.js";
 import { problem, say } from "./notices.js";
@@ -54,13 +53,11 @@ const show = async () => {
   main.replaceChildren(make("p", {}, "Loading…"));
   focusHeading(signal);
   try {
-    const shown = view(market, main, { signal, address, again: show });
-    await shown;
+    await view(market, main, { signal, address, again: show });
   } catch (error) {
     if (signal.aborted) return;
     problem(error);
     main.append(button("Try again", show, { class: "main" }));
-    if (!(error instanceof Problem)) console.error(error);
   }
 };
 

@@ -14,7 +14,7 @@ export const problem = (error) => {
   const text = error === null ? "" : error.message ?? String(error);
   at("problem").textContent = text;
   at("problem").hidden = !text;
-  if (error !== null && error.status === undefined && error.constructor === TypeError) console.error(error);
+  if (error instanceof TypeError || error instanceof ReferenceError) console.error(error); // a fault of the page
 };
 
 let away = false;

@@ -1,12 +1,12 @@
 // One class of several: radio buttons, each with its key.
 import { make } from "../dom.js";
-import { hotkeys } from "./hotkeys.js";
+import { hotkeys, keyHint } from "./hotkeys.js";
 
 export const choice = ({ classes }) => {
   const keys = hotkeys(classes);
-  const inputs = classes.map((_, i) => make("input", { type: "radio", name: "value", value: i }));
+  const inputs = classes.map((_, i) => make("input", { type: "radio", name: "value", value: i, "aria-keyshortcuts": keys[i] }));
   const options = classes.map((name, i) =>
-    make("label", { class: "option" }, inputs[i], make("span", {}, name), keys[i] ? make("kbd", {}, keys[i]) : null));
+    make("label", { class: "option" }, inputs[i], make("span", {}, name), keyHint(keys[i])));
   return {
     element: make("fieldset", {}, make("legend", {}, "Choose one"), make("div", { class: "options" }, options)),
     focus: () => inputs[0].focus(),

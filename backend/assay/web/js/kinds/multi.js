@@ -1,6 +1,6 @@
 // Some classes of several: check boxes, each with its key.
 import { make } from "../dom.js";
-import { hotkeys } from "./hotkeys.js";
+import { hotkeys, keyHint } from "./hotkeys.js";
 
 const wanted = ({ min, max, classes }) => {
   if (min === max) return `Choose ${min}`;
@@ -11,9 +11,9 @@ const wanted = ({ min, max, classes }) => {
 export const multiChoice = (schema) => {
   const { classes } = schema;
   const keys = hotkeys(classes);
-  const inputs = classes.map(() => make("input", { type: "checkbox" }));
+  const inputs = classes.map((_, i) => make("input", { type: "checkbox", "aria-keyshortcuts": keys[i] }));
   const options = classes.map((name, i) =>
-    make("label", { class: "option" }, inputs[i], make("span", {}, name), keys[i] ? make("kbd", {}, keys[i]) : null));
+    make("label", { class: "option" }, inputs[i], make("span", {}, name), keyHint(keys[i])));
   return {
     element: make("fieldset", {}, make("legend", {}, wanted(schema)), make("div", { class: "options" }, options)),
     focus: () => inputs[0].focus(),

@@ -1,14 +1,14 @@
 // All items in an order, best first: each is chosen in turn; choosing a ranked one takes it out again.
 import { make } from "../dom.js";
-import { hotkeys } from "./hotkeys.js";
+import { hotkeys, keyHint } from "./hotkeys.js";
 
 export const ranking = ({ items }) => {
   const keys = hotkeys(items);
   const ranked = [];
   const places = items.map(() => make("span", { class: "place" }));
   const buttons = items.map((name, i) =>
-    make("button", { type: "button", class: "option", "aria-pressed": "false", onclick: () => toggle(i) },
-      places[i], make("span", {}, name), keys[i] ? make("kbd", {}, keys[i]) : null));
+    make("button", { type: "button", class: "option", "aria-keyshortcuts": keys[i], onclick: () => toggle(i) },
+      places[i], make("span", {}, name), keyHint(keys[i])));
   const shown = () => buttons.forEach((button, i) => {
     const place = ranked.indexOf(i) + 1;
     places[i].textContent = place ? `${place}.` : "–";
@@ -32,7 +32,7 @@ export const ranking = ({ items }) => {
     press: (key) => {
       const at = keys.indexOf(key.toLowerCase());
       if (key === "Backspace" && ranked.length) toggle(ranked.at(-1));
-      else if (at >= 0 && keys[at]) toggle(at);
+      else if (at >= 0) toggle(at);
       else return false;
       return true;
     },

@@ -8,7 +8,7 @@ const WARN = 30; // seconds before its end
 export const leaseClock = (expiresAt, api, signal, ended) => {
   const shown = make("span", { class: "clock" });
   const end = Date.parse(expiresAt);
-  let warned = false;
+  let warned = end - Date.now() - api.skew <= WARN * 1000; // one that is short from the start is no news
   const tick = () => {
     const seconds = Math.ceil((end - Date.now() - api.skew) / 1000);
     if (seconds <= 0) {

@@ -32,7 +32,7 @@ export const request = async (market, main, { signal, address }) => {
   const { api } = market;
   const path = `/v1/requests/${encodeURIComponent(address)}`;
   const first = await api.get(path, { signal });
-  const bar = make("progress", { id: "done", max: first.request.records, value: 0 });
+  const bar = make("progress", { id: "done", "aria-label": "Records done", max: first.request.records, value: 0 });
   const done = make("output", { for: "done", id: "records" });
   const facts = make("div");
   const show = (now) => {

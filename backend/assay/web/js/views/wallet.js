@@ -80,7 +80,8 @@ const staked = (market, terms, participant, signal) => {
       () => ({ claim_owed: true }), "What was owed is in your token account."),
     participant.stake === "0" ? null : make("div", { class: "field" },
       make("label", { for: "unstake" }, "Take out of the stake (tokens)"), amount,
-      make("p", { class: "hint" }, `It can be withdrawn ${days} days later, and not while verdicts are open.`),
+      make("p", { class: "hint" }, `All of it, or so much that ${terms[`min_${participant.role}_stake`]} stay. `
+        + `It can be withdrawn ${days} days later, and not while verdicts are open.`),
       act("Begin to take it out", "/v1/unstake", () => ({ amount: amount.value.trim() }),
         () => ({ request_unstake: units(amount.value.trim(), decimals) }), "The waiting time has begun.")),
     participant.unstaking === "0" ? null : act("Withdraw", "/v1/withdraw", () => undefined,
