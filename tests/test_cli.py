@@ -58,6 +58,18 @@ def test_wrong_values_are_named(refused: Call, tmp_path: Path) -> None:
         assert said in refused(*arguments)
 
 
+def test_commands_of_others_show_their_own_help(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["assay", "validator", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    said = capfd.readouterr().out
+    assert "assay validator" in said
+    assert "--judge" in said
+
+
 def test_wrong_settings_are_named(refused: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_BATCH_RECORDS", "0")
     assert refused("serve", "--home", str(tmp_path)).startswith("assay: ASSAY_BATCH_RECORDS: is '0' (")

@@ -106,7 +106,7 @@ def replay(home: Home = None, rpc: Rpc = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def validator(context: typer.Context) -> None:
     """Run a validator: votes, recomputes every verdict, co-signs settlements (`./assay validator --help`)."""
     from assay_validator import cli
