@@ -7,6 +7,7 @@ settled batches alone, which are published, off the event loop, once for each st
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,8 +31,10 @@ LINES = 50
 """Batches that are read at a time."""
 LOGS = 8
 """Requests whose log is kept."""
-ANSWERS = 200_000
+ANSWERS = 50_000
 """Answers that a learned method's view is computed from at most: the first of the log."""
+REST = 19.0
+"""Such a view is believed for this many times as long as it took, whatever was settled meanwhile."""
 
 EQUAL = "The fee of a record is shared equally by the validators who voted with the verdict."
 SAME = "Every answer counts the same: the label is what most say."
@@ -98,6 +101,8 @@ class _Log:
     rows: list[tuple[int, bytes, Any]] = field(default_factory=list)
     gold: dict[int, Any] = field(default_factory=dict)
     learned: Learned | None = None
+    learned_of: int = 0  # answers
+    believed: float = 0.0
 
 
 class Standings:
@@ -167,8 +172,11 @@ class Standings:
             return weight, weights.FULL, 1, text
         if spec.kind == "choice":
             learned = log.learned
-            if learned is None:
+            if learned is None or (log.learned_of < len(log.rows) and time.monotonic() > log.believed):
+                begun = time.monotonic()
                 learned = log.learned = await asyncio.to_thread(_learn, spec, log)
+                log.learned_of = len(log.rows)
+                log.believed = time.monotonic() + REST * (time.monotonic() - begun)
             return None, None, learned.group_size(wallet), learned.explain(wallet)
         return None, None, 1, f"The method {spec.method} compares all answers of the request with each other."
 
@@ -213,7 +221,6 @@ def _add(log: _Log, batches: Sequence[Any], spec: Spec) -> None:
             if task.gold is not None:
                 log.gold[task.index] = value_of(task.gold.label)
         log.batches += 1
-        log.learned = None
 
 
 def _learn(spec: Spec, log: _Log) -> Learned:
