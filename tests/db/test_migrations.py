@@ -10,6 +10,7 @@ import pytest
 from assay.db import migrations
 from assay.db.pool import Database
 from assay.db.queries import QUERIES
+from assay.domain.assignment import place
 from assay.errors import ConfigError
 
 
@@ -47,6 +48,38 @@ async def test_a_newer_database_is_refused(database_url: str) -> None:
     await connection.execute("insert into migrations (number, name, checksum) values (9999, '9999_later.sql', 'x')")
     with pytest.raises(ConfigError, match=r"9999_later\.sql, which this version does not know"):
         await migrations.migrate(connection)
+    await connection.close()
+
+
+async def test_tasks_from_before_hand_outs_were_logged_keep_their_room(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    for migration in migrations.load()[:3]:
+        await connection.execute(migration.text)
+    request, domain, wallet = bytes([1]) * 32, bytes([2]) * 32, bytes([3]) * 32
+    await connection.execute(
+        "insert into requests (address, buyer, id, title, spec, spec_text, spec_hash, spec_cid, mode, kind, overlap,"
+        " price, validation_fee, budget, records, deadline, state, lease_seconds, domain)"
+        " values ($1, $3, 1, 't', '{}', 'x', $2, 'c', 0, 0, 3, 1, 0, 1, 2, 1, 'open', 60, $2)", request, domain, wallet,
+    )  # fmt: skip
+    ids = [bytes([10 + i]) * 32 for i in range(3)]
+    for index, (task, taken, state) in enumerate(zip(ids, (0, 1, 3), ("open", "open", "done"), strict=True)):
+        await connection.execute(
+            "insert into tasks (id, request, index, item, media_type, answers_wanted, answers_taken, state, shuffle)"
+            " values ($1, $2, $3, 'c', 't', 3, $4, $5, 7)", task, request, index, taken, state,
+        )  # fmt: skip
+    await connection.execute(
+        "insert into leases (task, wallet, request, expires_at) values ($1, $2, $3, now())", ids[1], wallet, request
+    )
+    await connection.execute(migrations.load()[3].text)
+    rows = await connection.fetch("select task, place, room from places order by index")
+    assert [(row["task"], row["room"]) for row in rows] == [(ids[0], 3), (ids[1], 2), (ids[2], 0)]
+    assert [row["place"] for row in rows] == [place(domain=domain, task=task) for task in ids]
+    await connection.execute("select assignment_begin($1, $2, 20, 20, '{}')", request, domain)
+    assert await connection.fetchval("select sweep_leases()") == 1
+    assert await connection.fetchval("select room from places where task = $1", ids[1]) == 3
+    assert await connection.fetchval("select line from assignments") == 0, "its hand-out was not logged either"
+    handed = await connection.fetch("select * from hand_out($1, $2, 'W', 9, 60, 500, null)", request, wallet)
+    assert {row["id"] for row in handed} == set(ids[:2])
     await connection.close()
 
 

@@ -77,7 +77,7 @@ LINES = [
     {"type": "skipped", "leases": [[1, 3]]},
     {"type": "lapsed", "leases": [[1, 1]]},
     {"type": "more", "task": 1, "more": 1},
-    {"type": "owners", "point": 32, "groups": [[WALLET, b58(key("v"))]]},
+    {"type": "owners", "point": 32, "rule": 1, "groups": [[WALLET, b58(key("v"))]]},
 ]
 
 
@@ -97,7 +97,7 @@ def test_the_log_is_read_as_it_was_written() -> None:
         Ended(2, 1002, "skipped", ((1, 3),)),
         Ended(3, 1003, "lapsed", ((1, 1),)),
         More(4, 1004, 1, 1),
-        Owners(5, 1005, 32, ((key("w"), key("v")),)),
+        Owners(5, 1005, 32, 1, ((key("w"), key("v")),)),
     ]
     assert encode_groups([(key("w"), key("v"))]) == dumps(LINES[4]["groups"])
 

@@ -67,6 +67,19 @@ async def published(server: Server, address: str) -> list[bytes]:
     return (server.settings.log_dir / f"{address}.tasks.jsonl").read_bytes().splitlines(keepends=True)
 
 
+async def steady(server: Server) -> None:
+    """Waits until the database answers again, on every connection of the pool."""
+    size = server.settings.database_pool
+    async with asyncio.timeout(60):
+        for _ in range(1000):
+            done = await asyncio.gather(
+                *(server.market.db.value("health") for _ in range(size)), return_exceptions=True
+            )
+            if done == [1] * size:
+                return
+            await asyncio.sleep(0.1)
+
+
 async def crowd(labelers: list[Client], server: Server, *, seed: int, rounds: int = 400) -> list[Any]:
     """Labelers who claim at the same time, answer, skip, and let leases end; all the leases they got."""
     got: list[Any] = []
@@ -209,7 +222,7 @@ async def test_a_crowds_log_fits_and_every_change_in_it_is_found(play: Play, tmp
             "which nothing explains"),
         "owners made up": (
             lambda lines: lines.insert(
-                2, {"type": "owners", "at": lines[1]["at"], "point": 32,
+                2, {"type": "owners", "at": lines[1]["at"], "point": 32, "rule": 1,
                     "groups": [[b58(bytes([i] * 32)) for i in (1, 2)]]}),
             "records are not in the vote log"),
         "time that runs back": (lambda lines: lines[middle].update(at=1), "is before the line before"),
@@ -382,6 +395,8 @@ async def test_a_suspected_group_has_one_voice(join, post, server: Server, tmp_p
             one["point"] = 0
     assert "tasks: [" in await played.finding(tmp_path / "changed"), "each by itself would have been handed others"
     played = Played(server, address, people, [], lines)
+    played.documents[played.of("owners")[0]] = {**owners, "rule": 7}
+    assert "this auditor knows rule" in await played.finding(tmp_path / "changed")
     played.documents[played.of("owners")[0]] = {**owners, "groups": []}
     assert "groups: 0, not the 1" in await played.finding(tmp_path / "changed")
 
@@ -426,6 +441,7 @@ async def test_a_killed_database_takes_no_published_line_back(home: Path, post) 
                 if (labeler.wallet, lease.task) not in held:
                     with pytest.raises(LeaseLost):
                         await labeler.submit(lease, LABEL)
+            await steady(server)
             after = await published(server, address)
             assert after[: len(before)] == before, round_
             assert await audit(server, address) == sum(b'"handout"' in line for line in after)

@@ -70,11 +70,12 @@ class More:
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """What was learned from the first `point` records: groups of wallets, each from now on one owner."""
+    """What was learned from the first `point` records by rule `rule`: groups of wallets, each from now on one owner."""
 
     line: int
     at: int
     point: int
+    rule: int
     groups: tuple[tuple[bytes, ...], ...]
 
 
@@ -172,7 +173,8 @@ def _owners(line: int, at: int, one: dict[str, Json]) -> Owners:
         )
         for i, group in enumerate(sequence(one["groups"], "groups", low=0, high=U32))
     )
-    return Owners(line, at, _count(one["point"], "point", low=1, high=U32), groups)
+    point = _count(one["point"], "point", low=1, high=U32)
+    return Owners(line, at, point, _count(one["rule"], "rule", high=U32), groups)
 
 
 _DECODERS: dict[str, tuple[list[str], Callable[[int, int, dict[str, Json]], Entry]]] = {
@@ -180,7 +182,7 @@ _DECODERS: dict[str, tuple[list[str], Callable[[int, int, dict[str, Json]], Entr
     "skipped": (["leases"], _ended),
     "lapsed": (["leases"], _ended),
     "more": (["task", "more"], _more),
-    "owners": (["point", "groups"], _owners),
+    "owners": (["point", "rule", "groups"], _owners),
 }
 
 

@@ -16,9 +16,11 @@ from assay.consensus.collusion import detect
 from assay.domain.spec import Spec
 from assay.domain.standing import Judged, coded, refit_point
 
+RULE = 1
+"""Number of the rule below. It changes with whatever changes the groups it finds: `detect` too."""
 LAST_POINT = 2**15
-"""Nothing is learned beyond so many records: 100,000 answers at an overlap of 3 take a second or two, and a group that
-was not found in them has no tasks left to gain.
+"""Nothing is learned beyond so many records: each point costs twice the one before, and a group that was not found in
+these has little left to gain.
 """
 
 

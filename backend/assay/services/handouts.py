@@ -139,7 +139,7 @@ class HandOuts:
         members = [wallet for group in groups for wallet in group]
         numbers = [number for number, group in enumerate(groups) for _ in group]
         said = encode_groups(groups).decode()
-        if await self._db.value("owners_learned", request, point, members, numbers, said):
+        if await self._db.value("owners_learned", request, point, members, numbers, said, owners.RULE):
             log.info("owners learned", request=messages.b58(request), point=point, groups=len(groups))
 
 

@@ -118,9 +118,10 @@ end $$;
 -- Hands out up to `asked` tasks of a request. `address`: the wallet in base58. `named`: the tasks that the labeler names,
 -- where assignment is open. A wallet never holds more than it may give back without an answer, or one. One row a task, in
 -- order of the walk; or a single row with another outcome: 'ended', 'absent' (the log is not begun), 'held' (too many
--- leases), 'skips' (too many given back; `index` and `n` are then what is free, and percent of its answers). A crash may take the last leases back, and the log's lines with them; an answer waits for the disk,
--- and with it the disk has all that was written before it, so no answer is without its line. (The published file gets
--- only lines that are on disk.) Planned once, and probed task by task: planning took three times as long as the rest.
+-- leases), 'skips' (too many given back; `index` and `n` are then what is free, and percent of its answers).
+-- A crash may take the last leases back, and the log's lines with them; an answer waits for the disk, and with it the
+-- disk has all that was written before it, so no answer is without its line. (The published file gets only lines that
+-- are on disk.) Planned once, and probed task by task: planning took three times as long as the rest.
 create function hand_out(
     request_ bytea, wallet_ bytea, address text, asked integer, lease_seconds float8, most integer, named bytea[]
 ) returns table (
@@ -340,8 +341,9 @@ create trigger more_wanted after update of answers_wanted on tasks for each row
     when (new.answers_wanted <> old.answers_wanted) execute function more_wanted();
 
 -- Takes over what was learned from a request's first `point_` records: `members[i]` belongs to owner `numbers[i]`;
--- `groups_` says the same as JSON for the log. False where that is known already, or a later point is.
-create function owners_learned(request_ bytea, point_ integer, members bytea[], numbers integer[], groups_ text)
+-- `groups_` says the same as JSON for the log,
+-- `rule` how it was learned. False where that is known already, or a later point is.
+create function owners_learned(request_ bytea, point_ integer, members bytea[], numbers integer[], groups_ text, rule integer)
 returns boolean language plpgsql as $$
 begin
     perform 1 from assignments a where a.request = request_ and a.random and a.point < point_ for update;
@@ -351,7 +353,8 @@ begin
     delete from owners o where o.request = request_;
     insert into owners (request, wallet, owner) select request_, u.wallet, u.owner from unnest(members, numbers) as u (wallet, owner);
     update assignments a set point = point_ where a.request = request_;
-    perform assignment_line(request_, '', '"groups":' || groups_ || ',', '"point":' || point_ || ',', '"type":"owners"');
+    perform assignment_line(request_, '', '"groups":' || groups_ || ',', '"point":' || point_ || ',',
+        '"rule":' || rule || ',"type":"owners"');
     return true;
 end $$;
 

@@ -98,5 +98,6 @@ from records r join answers a on a.task = r.id group by r.place, r.gold order by
 select count(*) from tasks where request = $1 and batch is not null and batch < $2
 
 -- owners_learned
--- $1 request, $2 records, $3 wallets and $4 the numbers of their owners, $5 the groups as JSON. Whether it was new.
-select owners_learned($1, $2, $3::bytea[], $4::integer[], $5)
+-- $1 request, $2 records, $3 wallets and $4 the numbers of their owners, $5 the groups as JSON, $6 by which rule. Whether
+-- it was new.
+select owners_learned($1, $2, $3::bytea[], $4::integer[], $5, $6)

@@ -220,6 +220,8 @@ class _Replay:
             raise self._fail(f"point: {entry.point} does not follow {self._point}")
         if entry.point > len(self._settled.records):
             raise self._fail(f"point: {entry.point} records are not in the vote log")
+        if entry.rule != owners.RULE:
+            raise self._fail(f"rule: owners learned by rule {entry.rule}; this auditor knows rule {owners.RULE}")
         learned = owners.groups(self._settled.records[: entry.point], classes=self._spec.schema["classes"])
         if entry.groups != learned:
             raise self._fail(f"groups: {len(entry.groups)}, not the {len(learned)} that the vote log shows")
