@@ -45,6 +45,14 @@ async def test_a_failure_shows_what_this_run_wrote(tmp_path: Path) -> None:
         assert "earlier" not in str(failed.value)
 
 
+async def test_a_failures_message_is_passed_on(tmp_path: Path) -> None:
+    async with Processes(tmp_path) as processes:
+        await processes.start("server", "timeit", "print('starting'); raise SystemExit('assay: --port: is taken')")
+        with pytest.raises(ProcessFailed) as failed:
+            await processes.until_up("server", tmp_path / "server.json", seconds=30)
+        assert str(failed.value) == "--port: is taken [server]"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to end the children")
 def test_children_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = (

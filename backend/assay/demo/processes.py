@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from assay.errors import AssayError
 
+MESSAGES = ("assay", "assay-validator")
+"""What a command's message to its user begins with, in the last line that it wrote."""
 STOP_SECONDS = 10.0
 """How long a process may take to end by itself before it is killed."""
 
@@ -88,9 +90,12 @@ class Processes:
         await process.wait()
 
     def check(self) -> None:
-        """Raise `ProcessFailed`, with the end of its log, if a process is gone."""
+        """Raise `ProcessFailed` if a process is gone: with its message where it said one, else the end of its log."""
         for name, process in self.running.items():
             if process.returncode is not None:
+                tag, _, said = self.tail(name, lines=1).partition(": ")
+                if tag in MESSAGES and process.returncode == 1:
+                    raise ProcessFailed(f"{said} [{name}]")
                 raise ProcessFailed(f"{name} ended with {process.returncode}; the end of its log:\n{self.tail(name)}")
 
     def tail(self, name: str, *, lines: int = 15) -> str:
