@@ -110,3 +110,9 @@ def test_a_register_explains_its_group() -> None:
     assert "Of your group: 3 workers gave" in register.explain(b"copy 0")
     assert register.group_size(b"honest 0") == 1
     assert "group:" not in register.explain(b"honest 0")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+def test_a_whole_crowd_that_answers_as_one_is_told_something(workers: int) -> None:
+    rows = [(task, b"copy %d" % who, "ab"[task % 2]) for task in range(60) for who in range(workers)]
+    assert "right in" in Learned.learn("auto", rows, classes=["a", "b"], gold={}).explain(b"copy 0")

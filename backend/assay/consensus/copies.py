@@ -76,7 +76,7 @@ def candidates(found: Evidence, alive: NDArray[np.bool_], alpha: float) -> Itera
             return
         inside = np.zeros(workers, np.bool_)
         inside[[i[seed], j[seed]]] = True
-        for members in range(2, MOST):
+        for members in range(2, min(MOST, workers)):  # nobody is left to add to all
             to_i, to_j = inside[j] & ~inside[i], inside[i] & ~inside[j]
             gain = _sums(i[to_i], score[to_i], workers) + _sums(j[to_j], score[to_j], workers)
             best = int(np.argmax(gain))
