@@ -22,7 +22,7 @@ from assay.settings import load
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "images" / "label.png"
 ANSWERS = 3
-WIDTH, HEIGHT = 820, 700
+WIDTH, HEIGHT = 820, 790
 
 
 async def main() -> None:

@@ -141,6 +141,22 @@ async def test_texts_of_others_are_only_text(page: Any, server: Server, labeler:
         await only_text(where)
 
 
+async def test_the_policy_holds_where_a_script_would_be_careless(browser: Any, server: Server) -> None:
+    opened = await browser.new_page()
+    await opened.goto(server.url)
+    for sink in ("document.body.innerHTML = '<b>'", "document.write('<b>')"):
+        tried = f"() => {{ try {{ {sink}; return 'done' }} catch (error) {{ return error.name }} }}"
+        assert await opened.evaluate(tried) == "TypeError", sink
+    elsewhere = """() => new Promise((resolve) => {
+        document.addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
+        const image = document.createElement("img");
+        image.src = "http://market.test/x.png";
+        document.body.append(image);
+    })"""
+    assert await opened.evaluate(elsewhere) == "img-src"
+    await opened.close()
+
+
 async def test_a_kind_without_a_form_names_the_client(
     page: Any, server: Server, labeler: Client, join: Any, post: Any
 ) -> None:

@@ -89,7 +89,7 @@ export const load = async () => (await during("readonly", (store) => store.get(C
 // Keeps the wallet in place of the one before; asks the browser not to clear it when space runs out.
 export const keep = async (one) => {
   await during("readwrite", (store) => store.put(one, CURRENT));
-  await navigator.storage?.persist?.();
+  navigator.storage?.persist?.().catch(() => {}); // some browsers ask their user; nothing waits for that
 };
 
 export const forget = () => during("readwrite", (store) => store.delete(CURRENT));

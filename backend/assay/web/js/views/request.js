@@ -11,6 +11,7 @@ const rows = ({ request, chain, ...now }) => ({
   State: request.state,
   Answers: `${now.answers}: ${now.accepted} accepted, ${now.rejected} rejected, ${now.undecided} undecided`,
   "In work now": String(now.leases),
+  ...(now.tasks_waiting ? { "Waiting for money": `${now.tasks_waiting} tasks, until a top-up or until reserves end` } : {}),
   ...(chain === null ? {} : {
     Locked: `${chain.locked} tokens`,
     "Paid to labelers": chain.paid_labelers,

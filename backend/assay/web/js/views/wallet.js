@@ -12,11 +12,12 @@ export const wallet = async (market, main, { signal }) => {
   if (market.wallet === null) return start(market, main);
   const held = make("div");
   const stake = make("div");
+  const standing = make("div");
   main.replaceChildren(
     make("h2", { tabindex: "-1" }, "Wallet"),
     make("p", {}, make("code", { id: "address" }, market.wallet.address)), held,
     make("h3", {}, "Key file"), caution(), keyButtons(market),
-    make("h3", {}, "Stake"), stake);
+    make("h3", {}, "Stake"), stake, standing);
   let stood;
   return poll(signal, EVERY, async () => {
     const { lamports, tokens: amounts } = await market.api.get("/v1/balance", { signal });
@@ -25,10 +26,12 @@ export const wallet = async (market, main, { signal }) => {
       SOL: tokens(BigInt(lamports), 9),
       ...Object.fromEntries(terms.mints.map(({ mint }, i) => [`Tokens of ${mint}`, amounts[i]])),
     }));
-    const stands = JSON.stringify([participant, terms.min_labeler_stake]);
+    const rules = participant === null ? null : await market.api.get("/v1/me/standing", { signal });
+    const stands = JSON.stringify([participant, rules, terms.min_labeler_stake]);
     if (stands === stood) return; // what is being typed there is kept
     stood = stands;
     stake.replaceChildren(...staked(market, terms, participant, signal));
+    standing.replaceChildren(...explained(rules));
   });
 };
 
@@ -54,6 +57,12 @@ const keyButtons = (market) => {
       if (await sure("Forget this wallet?")) await market.keep(null);
     }, { failed: problem }));
 };
+
+// What the market's rules make of this wallet, in the API's words.
+const explained = (rules) => rules === null ? [] : [
+  make("h3", {}, "Standing"),
+  ...[rules.tier, rules.strikes].filter((one) => one !== null).map(({ text }) => make("p", {}, text)),
+];
 
 const staked = (market, terms, participant, signal) => {
   if (participant === null) {
