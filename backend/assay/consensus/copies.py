@@ -27,10 +27,14 @@ SEEDS = 12
 """Pairs, the strongest first, from which a group is grown."""
 
 OWN = 0.2
-"""The chance that any worker who does not belong to a group seems to."""
+"""How many workers who do not belong to a group are expected to seem to."""
 
-MOST = 12
-"""Members at which growing ends: larger groups show in the leading eigenvector."""
+LEVEL = 0.6
+"""A member's likelihood ratio with the others is at least this share of the group's median: whom copies follow agrees
+with them too, but less."""
+
+MOST = 64
+"""Members at which growing ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,43 +68,84 @@ def bound(workers: int, members: int, alpha: float) -> float:
 
 
 def candidates(found: Evidence, alive: NDArray[np.bool_], alpha: float) -> Iterator[tuple[NDArray[np.bool_], float]]:
-    """Groups that pass their bound, each with its log-likelihood ratio: grown from the strongest pairs by whoever adds
-    most, as long as that pays for the groups there are one larger.
+    """Groups that pass their bound, each with its log-likelihood ratio.
+
+    One is the best prefix of the leading eigenvector of the pairs' ratios: many members of whom no two have shared much
+    yet. The others grow from the strongest pairs: few members who have.
     """
-    workers = alive.size
     score = _sums(found.pair, found.llr, found.i.size)
     use = alive[found.i] & alive[found.j]
-    i, j, score = found.i[use], found.j[use], score[use]
-    for seed in np.argsort(-score, kind="stable")[:SEEDS]:
-        if score[seed] <= 0:
-            return
-        inside = np.zeros(workers, np.bool_)
-        inside[[i[seed], j[seed]]] = True
-        for members in range(2, min(MOST, workers)):  # nobody is left to add to all
-            to_i, to_j = inside[j] & ~inside[i], inside[i] & ~inside[j]
-            gain = _sums(i[to_i], score[to_i], workers) + _sums(j[to_j], score[to_j], workers)
-            best = int(np.argmax(gain))
-            if gain[best] <= math.log((workers - members) / (members + 1)):
-                break
-            inside[best] = True
-        _prune(inside, i, j, score)
-        if inside.sum() < 2:
-            continue
-        total = group_ratio(found, inside)
-        if total >= bound(workers, int(inside.sum()), alpha):
+    edges = _Edges(found.i[use], found.j[use], score[use], alive.size)
+    for inside in (edges.leading(), *edges.grown()):
+        edges.settle(inside)
+        if inside.sum() >= 2 and (total := group_ratio(found, inside)) >= bound(alive.size, int(inside.sum()), alpha):
             yield inside, total
 
 
-def _prune(inside: NDArray[np.bool_], i: NDArray[np.int64], j: NDArray[np.int64], score: NDArray[np.float64]) -> None:
-    """Take out, one by one, whoever is not shown to belong: ln LR with the others below ln(J / `OWN`)."""
-    while inside.any():
-        among = inside[i] & inside[j]
-        own = _sums(i[among], score[among], inside.size) + _sums(j[among], score[among], inside.size)
-        own[~inside] = np.inf
-        worst = int(np.argmin(own))
-        if own[worst] >= math.log(inside.size / OWN):
-            return
-        inside[worst] = False
+@dataclass(frozen=True, slots=True, eq=False)
+class _Edges:
+    """Pairs of workers with their log-likelihood ratios."""
+
+    i: NDArray[np.int64]
+    j: NDArray[np.int64]
+    score: NDArray[np.float64]
+    workers: int
+
+    def leading(self) -> NDArray[np.bool_]:
+        """The prefix of the leading eigenvector's order that pays best for the number of such groups."""
+        inside = np.zeros(self.workers, np.bool_)
+        i, j, score = self.i, self.j, self.score
+        # Pairs that do not copy are all negative alike; that is no direction to look in.
+        score = score - (score.mean() if score.size else 0.0)
+        vector = _sums(i, np.maximum(score, 0), self.workers) + _sums(j, np.maximum(score, 0), self.workers)
+        shift = 2 * math.sqrt(float((score**2).sum()) / max(self.workers, 1))
+        for _ in range(40):
+            vector /= max(float(np.linalg.norm(vector)), 1e-300)
+            product = _sums(i, score * vector[j], self.workers) + _sums(j, score * vector[i], self.workers)
+            vector = product + shift * vector
+        rank = np.empty(self.workers, np.int64)
+        order = np.argsort(-vector if vector.sum() >= 0 else vector, kind="stable")
+        rank[order] = np.arange(self.workers)
+        total = np.cumsum(_sums(np.maximum(rank[i], rank[j]), self.score, self.workers))
+        price = np.cumsum(np.log((self.workers - np.arange(self.workers)) / (np.arange(self.workers) + 1.0)))
+        inside[order[: int(np.argmax(total - price)) + 1]] = True
+        return inside
+
+    def grown(self) -> Iterator[NDArray[np.bool_]]:
+        """From each of the strongest pairs, by whoever adds most, as long as that pays for the groups there are one
+        larger."""
+        for seed in np.argsort(-self.score, kind="stable")[:SEEDS]:
+            if self.score[seed] <= 0:
+                return
+            inside = np.zeros(self.workers, np.bool_)
+            inside[[self.i[seed], self.j[seed]]] = True
+            for members in range(2, min(MOST, self.workers)):  # nobody is left to add to all
+                gain = np.where(inside, 0.0, self.own(inside))
+                best = int(np.argmax(gain))
+                if gain[best] <= max(math.log((self.workers - members) / (members + 1)), 0.0):
+                    break
+                inside[best] = True
+            yield inside
+
+    def settle(self, inside: NDArray[np.bool_]) -> None:
+        """Take out, one by one, whoever is not shown to belong: ln LR with the others below ln(J / `OWN`), or `LEVEL`;
+        in place.
+        """
+        while inside.any():
+            own = np.where(inside, self.own(inside), np.inf)
+            worst = int(np.argmin(own))
+            if own[worst] >= max(math.log(self.workers / OWN), LEVEL * float(np.median(own[inside]))):
+                return
+            inside[worst] = False
+
+    def own(self, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """float64[n_workers]: the log-likelihood ratio of each worker with the members."""
+        to_i, to_j = inside[self.j], inside[self.i]
+        one, two = (
+            _sums(self.i[to_i], self.score[to_i], self.workers),
+            _sums(self.j[to_j], self.score[to_j], self.workers),
+        )
+        return one + two
 
 
 def _sums(code: NDArray[np.integer[Any]], values: NDArray[np.float64], size: int) -> NDArray[np.float64]:

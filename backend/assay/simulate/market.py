@@ -2,7 +2,7 @@
 
 Answers arrive task by task. At each refit the consensus and the standings are learned from all that is revealed so
 far; a batch is paid by the standings of the refit before it, so nobody's pay hangs on what is not yet known. Refits
-come early and often at first, then seldom: standings of a record of hundreds of answers change little.
+come where the market's register has them (`domain.standing`): after 32, 64, 128, … judged tasks.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from assay.consensus import Answers, resolve
 from assay.consensus.collusion import Collusion, detect
 from assay.domain.incentives import Evidence, Standings, evidence, may_be_accepted, split_units, standings
+from assay.domain.standing import FIRST_REFIT
 from assay.domain.strikes import is_outlier
 from assay.domain.tally import UNITS
-
-REFITS = (0.05, 0.2, 0.5, 1.0)
-"""Shares of the tasks after which the crowd is learned anew."""
 
 BATCH = 20
 """Tasks settled together: after each batch anybody may call for a slash."""
@@ -97,8 +95,8 @@ def _by_task(answers: Answers) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _batches(tasks: int) -> list[tuple[int, int]]:
     """First and last + 1 task between two refits."""
-    ends = sorted({max(1, round(share * tasks)) for share in REFITS}) if tasks else []
-    return list(zip([0, *ends], ends, strict=False))
+    ends = [end for end in (FIRST_REFIT << step for step in range(tasks.bit_length())) if end < tasks]
+    return list(zip([0, *ends], [*ends, tasks], strict=True)) if tasks else []
 
 
 def _pay(answers: Answers, rows: NDArray[np.intp], label: int, standing: Standings, seed: int, to: Earned) -> None:
