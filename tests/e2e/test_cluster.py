@@ -49,9 +49,12 @@ def test_the_market_on_a_real_validator(cluster: str, tmp_path: Path) -> None:
 
 
 def test_a_cluster_without_the_program_is_told_what_is_missing(bare: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "assay", "demo", "--home", str(tmp_path / "home"), "--rpc", bare]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 1
-    assert "is not deployed" in done.stderr
-    assert "--bpf-program" in done.stderr
-    assert "Traceback" not in done.stderr
+    for name in ("demo", "up", "serve"):
+        command = [sys.executable, "-m", "assay", name, "--home", str(tmp_path / name), "--rpc", bare]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 1
+        said = done.stderr.strip().splitlines()[-1]
+        assert said.startswith("assay: --rpc: the program ")
+        assert "is not deployed" in said
+        assert "--bpf-program" in said
+        assert "Traceback" not in done.stderr
