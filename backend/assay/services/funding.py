@@ -115,7 +115,8 @@ class Funding:
         room = self._rooms.setdefault(info.address, _Room())
         async with room.counting:
             if room.until < time.monotonic():
-                room.left = await self._count(info.address) - room.taken
+                under_way = room.taken  # whether the count sees them or not: it may not while they commit
+                room.left = await self._count(info.address) - under_way
                 room.until = time.monotonic() + BELIEVED
         count = max(0, min(limit, room.left))
         room.left -= count
