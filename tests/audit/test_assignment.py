@@ -1,0 +1,119 @@
+"""The auditor asks for the hand-outs of every request whose tasks are drawn, and walks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+from audited_market import CID, PROGRAM, Request, World, wallet
+
+from assay.domain import canonical, messages
+from assay.domain.assignment import Circle, place, start
+from assay.domain.assignment_log import Header, encode_header
+from assay.domain.messages import b58
+from assay.domain.work import Task
+from assay.services.audit import Finding, Report, replay
+
+
+class Drawn(World):
+    """A market that hands out by the rule, and keeps the log of it in `handouts`."""
+
+    handouts: list[bytes]
+
+    def lines(self, request: str) -> Iterator[bytes] | None:
+        if request.endswith(".tasks"):
+            return iter(self.handouts) if self.handouts else None
+        return super().lines(request)
+
+    def begin(self, request: Request) -> None:
+        domain = request.domain
+        ids = [messages.task_id(domain=domain, index=i, cid=CID) for i in range(len(request.spec.items))]
+        self.circle = Circle([place(domain=domain, task=task) for task in ids], [1] * len(ids))
+        self.handouts = [encode_header(Header(PROGRAM, request.address, domain, 20, 20)) + b"\n"]
+        self.walks: dict[str, list[int]] = {}
+
+    def write(self, **line: Any) -> None:
+        number, previous = len(self.handouts), sha256(self.handouts[-1][:-1]).hexdigest()
+        line = {**line, "line": number, "at": number, "previous": previous}
+        self.handouts.append(canonical.dumps(line) + b"\n")
+
+    def hand_out(self, request: Request, name: str) -> int:
+        """One task to a labeler; its index."""
+        walk = self.walks.setdefault(name, [len(self.walks) + 1, 0])
+        walk[1] += 1
+        begin = start(domain=request.domain, walk=walk[0], n=walk[1])
+        (index,) = self.circle.draw(begin, 1, lambda _: False)
+        self.circle.take(index)
+        self.write(
+            type="handout", wallet=b58(wallet(name)), walk=walk[0], n=walk[1], start=begin, asked=1, point=0,
+            tasks=[index],
+        )  # fmt: skip
+        return index
+
+
+def drawn() -> tuple[Drawn, Request]:
+    """Six answers by three labelers, each to a task it was handed, in two batches."""
+    world = Drawn()
+    request = world.post(assignment="random")
+    world.draw(request)
+    world.begin(request)
+    for _ in range(2):
+        tasks = []
+        for labeler in range(3):
+            index = world.hand_out(request, f"labeler {labeler}")
+            tasks.append(Task(index, (world.answer(request, index, f"labeler {labeler}", "cat", [1, 1, 1]),)))
+        world.settle(request, tasks)
+    return world, request
+
+
+async def audited(world: World) -> Report:
+    return await replay(world, world)
+
+
+async def finding(world: World) -> Finding:
+    found = (await audited(world)).finding
+    assert found is not None
+    assert found.check == "assignment"
+    return found
+
+
+async def test_what_was_drawn_fits() -> None:
+    report = await audited(drawn()[0])
+    assert report.finding is None
+    assert (report.handouts, report.answers) == (6, 6)
+    assert "6 hand-outs" in str(report)
+
+
+async def test_no_log_is_a_finding() -> None:
+    world, request = drawn()
+    world.handouts = []
+    assert f"{b58(request.address)}.tasks.jsonl is missing" in (await finding(world)).detail
+
+
+async def test_an_answer_that_nobody_was_asked_for_is_found() -> None:
+    world, request = drawn()
+    index = next(iter(world.circle.walk(0)))
+    world.settle(request, [Task(index, (world.answer(request, index, "labeler 4", "cat", [1, 1, 1]),))])
+    assert f"answered task {index}, which it was not handed" in (await finding(world)).detail
+
+
+async def test_an_answer_to_what_was_given_back_is_found() -> None:
+    world, _ = drawn()
+    first = canonical.loads(world.handouts[1])
+    assert isinstance(first, dict)
+    world.write(type="skipped", leases=[[1, first["tasks"][0]]])  # type: ignore[index]
+    assert "which it was not handed" in (await finding(world)).detail
+
+
+async def test_a_line_that_is_missing_is_found() -> None:
+    world, _ = drawn()
+    del world.handouts[3]
+    assert "line 3.previous: is not the sha256 of line 2" in (await finding(world)).detail
+
+
+async def test_the_log_of_another_request_is_found() -> None:
+    world, request = drawn()
+    other = encode_header(Header(PROGRAM, request.address, bytes(32), 20, 20)) + b"\n"
+    world.handouts[0] = other
+    assert "domain: " in (await finding(world)).detail
