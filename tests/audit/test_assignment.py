@@ -117,3 +117,12 @@ async def test_the_log_of_another_request_is_found() -> None:
     other = encode_header(Header(PROGRAM, request.address, bytes(32), 20, 20)) + b"\n"
     world.handouts[0] = other
     assert "domain: " in (await finding(world)).detail
+
+
+async def test_a_market_that_goes_on_while_it_is_audited_fits() -> None:
+    """Lines that rest on more records than the vote log had when it was read are later than it."""
+    world, _ = drawn()
+    world.write(type="owners", point=32, rule=1, groups=[])
+    report = await audited(world)
+    assert report.finding is None
+    assert report.handouts == 6

@@ -19,7 +19,7 @@ from assay.domain.verdict import value_of
 from assay.domain.votelog import Line
 from assay.errors import FieldError
 from assay.services.audit.reader import ChainEvent, Logs
-from assay.services.audit.report import Scope
+from assay.services.audit.report import Mismatch, Scope
 
 GRACE_MS = 600_000
 """How long after the settlement that reached a point hand-outs may still go by older owners: learning takes a while,
@@ -93,6 +93,8 @@ class AssignmentAudit:
                 raise scope.fail(CHECK, f"{b58(labeler)} answered task {index} twice")
             seen.add((index, labeler))
             if index not in replayed.hands.get(labeler, {}):
+                if replayed.beyond is not None:
+                    raise replayed.beyond
                 raise scope.fail(CHECK, f"{b58(labeler)} answered task {index}, which it was not handed")
         return replayed.handouts
 
@@ -123,8 +125,9 @@ class _Replay:
         self._limits = Header(b"", b"", b"", 0, 0)
         self.hands: dict[bytes, dict[int, int]] = {}
         self.handouts = 0
+        self.beyond: Mismatch | None = None  # why the rest is later than the vote log, or made up
 
-    def _fail(self, detail: str) -> Exception:
+    def _fail(self, detail: str) -> Mismatch:
         return self._scope.fail(CHECK, f"line {self._line}: {detail}")
 
     def _equal(self, what: str, found: object, expected: object) -> None:
@@ -143,6 +146,11 @@ class _Replay:
         for entry in entries:
             assert not isinstance(entry, Header)
             self._line = entry.line
+            if isinstance(entry, Owners) and entry.point > len(self._settled.records):
+                # The market went on while it was audited, and lines from here on are later than the vote log that was
+                # read: no answer in it may rest on them.
+                self.beyond = self._fail(f"point: {entry.point} records are not in the vote log")
+                return
             if entry.at < self._at:
                 raise self._fail(f"at: {entry.at} is before the line before")
             self._at = entry.at
@@ -218,8 +226,6 @@ class _Replay:
     def _owners(self, entry: Owners) -> None:
         if entry.point <= self._point or owners.owners_point(entry.point) != entry.point:
             raise self._fail(f"point: {entry.point} does not follow {self._point}")
-        if entry.point > len(self._settled.records):
-            raise self._fail(f"point: {entry.point} records are not in the vote log")
         if entry.rule != owners.RULE:
             raise self._fail(f"rule: owners learned by rule {entry.rule}; this auditor knows rule {owners.RULE}")
         learned = owners.groups(self._settled.records[: entry.point], classes=self._spec.schema["classes"])
