@@ -67,6 +67,19 @@ async def test_multi_choice_by_keyboard(page: Any, server: Server, labeler: Clie
     assert await answered(page, labeler) == [["sky", "sand"]]
 
 
+async def test_one_of_many_classes_is_found_by_typing(
+    page: Any, server: Server, labeler: Client, join: Any, post: Any
+) -> None:
+    classes = [f"species {i}" for i in range(200)] + ["Grünfink"]
+    await open_task(page, server, await order(join, post, schema={"classes": classes}))
+    await page.keyboard.type("GRÜN")
+    await page.get_by_text("1 of 201 fit.").wait_for()
+    await page.keyboard.press("Enter")
+    assert await labeler.answers() == []  # chosen, not sent
+    await page.keyboard.press("Enter")
+    assert await answered(page, labeler) == ["Grünfink"]
+
+
 async def test_a_number_with_a_hint_for_what_is_none(
     page: Any, server: Server, labeler: Client, join: Any, post: Any
 ) -> None:
@@ -222,11 +235,13 @@ async def test_a_market_without_a_faucet_and_wallets_of_another_role(
     await page.get_by_label("Take out of the stake").fill("40.5")
     await page.get_by_role("button", name="Begin to take it out").click()
     assert "Begin to take 40.5 tokens out of the stake" in await page.get_by_role("dialog").inner_text()
-    await page.keyboard.press("Enter")
+    await page.keyboard.press("Enter")  # by itself it agrees to nothing
+    assert await page.get_by_role("dialog").is_visible()
+    await page.get_by_role("button", name="Sign and send").click()
     await page.get_by_role("alert").filter(has_text="may not stay between zero and the role's minimum").wait_for()
     await page.get_by_label("Take out of the stake").fill("100")
     await page.get_by_role("button", name="Begin to take it out").click()
-    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Sign and send").click()
     await page.get_by_role("button", name="Withdraw").wait_for()
     await page.goto(f"{server.url}/#/")
     await page.get_by_text("Your stake is too low to label").wait_for()

@@ -76,6 +76,7 @@ async def test_a_person_makes_a_wallet_labels_and_is_paid(
         await page.get_by_role("button", name="Register and stake 100 tokens").click()
         dialog = page.get_by_role("dialog")
         assert "Stake 100 tokens" in await dialog.inner_text()
+        await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
 
         # Work by keyboard; three answers judged and settled by real validators.
@@ -139,6 +140,7 @@ async def test_a_person_makes_a_wallet_labels_and_is_paid(
             await other.locator("#address", has_text=str(ensure_key(buyer).pubkey())).wait_for()
             await other.goto(f"{market.url}/#/requests/{request}")
             await other.get_by_text(f"{accepted} of 100 records done").wait_for()
+            await other.get_by_text("The validators agree: Krippendorff's α").wait_for()
             async with other.expect_download() as loading:
                 await other.get_by_role("button", name="Download CSV").click()
             table = Path(await (await loading.value).path()).read_text()

@@ -37,9 +37,10 @@ export const pause = (milliseconds, signal) => new Promise((resolve, reject) => 
   return undefined;
 });
 
-const passing = (error) =>
-  error instanceof Problem && [429, 503].includes(error.status)
-  && !["skip_limit", "blockhash_expired"].includes(error.code);
+// Whether waiting helps.
+export const passing = (error) => error instanceof Away
+  || (error instanceof Problem && [429, 503].includes(error.status)
+    && !["skip_limit", "blockhash_expired"].includes(error.code));
 
 export class Api {
   constructor() {
@@ -75,7 +76,7 @@ export class Api {
           this.token = null;
           continue;
         }
-        if (!(error instanceof Away) && !passing(error)) throw error;
+        if (!passing(error)) throw error;
         const wait = Math.max((error.wait ?? 0) * 1000, Math.min(250 * 2 ** attempt, 4000) * (0.5 + Math.random() / 2));
         if (Date.now() + wait > end) throw error;
         await pause(wait, options.signal);

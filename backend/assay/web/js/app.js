@@ -18,8 +18,9 @@ const VIEWS = [
   [/^#\/requests$/, requests, "Requests"],
   [/^#\/requests\/([1-9A-HJ-NP-Za-km-z]{32,44})$/, request, "Request"],
 ];
-const BUSY = 2000; // ms between looks at the earnings while a verdict is awaited, and while none is
+const BUSY = 2000; // ms between looks at the earnings while a verdict may come at any moment, and else
 const CALM = 10_000;
+const SOON = 60_000; // ms after an answer or a payment for which that is so
 
 const main = document.querySelector("main");
 const market = new Market();
@@ -75,15 +76,23 @@ const watch = () => {
   const unsaved = market.wallet.saved ? null : make("a", { href: "#/wallet", class: "unsaved" }, "key file not saved");
   chip.replaceChildren(make("a", { href: "#/wallet" }, short(market.wallet.address)), " ", sum, unsaved ?? "");
   let before = null;
+  let stirred = Date.now();
   let hurry = () => {};
-  market.addEventListener("answered", () => hurry(), { signal });
+  market.addEventListener("answered", () => {
+    stirred = Date.now();
+    hurry();
+  }, { signal });
   poll(signal, CALM, async () => {
     const { balances, answers } = await market.api.get("/v1/earnings", { signal });
     const now = balances.map(({ paid }) => paid).join(" + ");
     sum.textContent = answers ? `${now} tokens paid ` : "";
-    if (before !== null && before !== now) say(`Paid: ${now} tokens in all.`);
+    if (before !== null && before !== now) {
+      stirred = Date.now();
+      say(`Paid: ${now} tokens in all.`);
+    }
     before = now;
-    if (balances.some(({ possible }) => possible !== "0")) return BUSY;
+    const open = balances.some(({ possible, due }) => possible !== "0" || due !== "0");
+    if (open && Date.now() - stirred < SOON) return BUSY;
     await new Promise((resolve) => { // an answer given ends the wait
       hurry = resolve;
       setTimeout(resolve, CALM);

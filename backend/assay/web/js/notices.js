@@ -31,10 +31,10 @@ export const outage = (now) => {
 export const confirm = (heading, lines, agree) => new Promise((resolve) => {
   const dialog = make("dialog", { "aria-labelledby": "asked" },
     make("form", { method: "dialog" },
-      make("h2", { id: "asked" }, heading),
+      make("h2", { id: "asked", tabindex: "-1", autofocus: true }, heading), // no key pressed too often agrees
       make("ul", {}, ...lines.map((line) => make("li", {}, line))),
       make("div", { class: "row" },
-        make("button", { value: "yes", class: "main", autofocus: true }, agree),
+        make("button", { value: "yes", class: "main" }, agree),
         make("button", { value: "no" }, "Cancel"))));
   dialog.addEventListener("close", () => {
     dialog.remove();

@@ -1,5 +1,6 @@
 // One class of several: radio buttons, each with its key.
 import { make } from "../dom.js";
+import { finder } from "./find.js";
 import { hotkeys, keyHint } from "./hotkeys.js";
 
 export const choice = ({ classes }) => {
@@ -7,14 +8,19 @@ export const choice = ({ classes }) => {
   const inputs = classes.map((_, i) => make("input", { type: "radio", name: "value", value: i, "aria-keyshortcuts": keys[i] }));
   const options = classes.map((name, i) =>
     make("label", { class: "option" }, inputs[i], make("span", {}, name), keyHint(keys[i])));
+  const choose = (at) => {
+    inputs[at].checked = true;
+    inputs[at].focus();
+  };
+  const find = finder(classes, options, choose);
   return {
-    element: make("fieldset", {}, make("legend", {}, "Choose one"), make("div", { class: "options" }, options)),
-    focus: () => inputs[0].focus(),
+    element: make("fieldset", {},
+      make("legend", {}, "Choose one"), find, make("div", { class: "options" }, options)),
+    focus: () => (find?.querySelector("input") ?? inputs[0]).focus(),
     press: (key) => {
       const at = keys.indexOf(key.toLowerCase());
       if (at < 0) return false;
-      inputs[at].checked = true;
-      inputs[at].focus();
+      choose(at);
       return true;
     },
     value: () => {

@@ -63,6 +63,8 @@ export const join = async (market, main, { terms, participant, signal, done }) =
     make("h2", { tabindex: "-1" }, participant === null ? "Register as a labeler" : "Your stake is too low to label"),
     make("p", {}, `A labeler stakes ${terms.min_labeler_stake} tokens, which you get back when you leave. Only a rule `
       + "on chain can touch them: when rejections are beyond what chance explains for honest work."),
+    wallet.saved ? "" : make("p", { class: "caution" }, make("a", { href: "#/wallet" }, "Save the key file"),
+      " before you put money here that you would miss: this browser alone has the key."),
     funds, make("div", { class: "row" }, faucet, register));
   poll(signal, EVERY, look);
 };

@@ -36,17 +36,35 @@ export const request = async (market, main, { signal, address }) => {
   const bar = make("progress", { id: "done", "aria-label": "Records done", max: first.request.records, value: 0 });
   const done = make("output", { for: "done", id: "records" });
   const facts = make("div");
+  const own = market.wallet?.address === first.request.buyer;
+  const agreement = make("p");
+  let compared = 0;
   const show = (now) => {
     const records = now.chain?.records_done ?? 0;
+    if (own && records !== compared) {
+      compared = records;
+      compare(api, path, agreement, signal).catch(problem);
+    }
     bar.value = records;
     done.textContent = `${records} of ${now.request.records} records done`;
     facts.replaceChildren(list(rows(now)));
   };
   main.replaceChildren(
     make("h2", { tabindex: "-1" }, first.request.title), make("p", {}, bar, " ", done), facts,
-    make("h3", {}, "Data set"), market.wallet?.address === first.request.buyer ? downloads(api, path, signal) : bring(market));
+    make("h3", {}, "Data set"), agreement, own ? downloads(api, path, signal) : bring(market));
   show(first);
   await follow(`${path}/events`, { api, path, signal, show });
+};
+
+// How far the raters agree, for the buyer.
+const compare = async (api, path, place, signal) => {
+  const found = await api.get(`${path}/agreement?limit=0`, { signal });
+  const names = { krippendorff_alpha: "Krippendorff's α", fleiss_kappa: "Fleiss' κ", observed_agreement: "observed" };
+  const known = Object.entries(names).filter(([field]) => found[field] !== null);
+  place.textContent = known.length
+    ? `The ${found.raters} agree: ${known.map(([field, name]) => `${name} ${found[field].toFixed(2)}`).join(", ")}, `
+      + `over ${found.ratings} ratings.`
+    : "";
 };
 
 const downloads = (api, path, signal) => make("div", { class: "row" },

@@ -1,5 +1,5 @@
 // Working on one request: a task, its form, the time that its lease has left, and what became of the answer.
-import { Away, pause, Problem } from "../api.js";
+import { passing, pause, Problem } from "../api.js";
 import { base58 } from "../bytes.js";
 import { button, make } from "../dom.js";
 import { sign } from "../keys.js";
@@ -52,7 +52,7 @@ const claim = async (market, { signal, address }) => {
     const body = { limit: 1, request: address };
     return (await market.api.post("/v1/claims", body, { signal, patience: 0 })).tasks[0] ?? null;
   } catch (error) {
-    if (!(error instanceof Away) && !(error instanceof Problem && error.status === 503)) throw error;
+    if (!passing(error)) throw error;
     return held(market, { signal, address });
   }
 };
