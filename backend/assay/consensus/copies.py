@@ -71,14 +71,16 @@ def candidates(found: Evidence, alive: NDArray[np.bool_], alpha: float) -> Itera
     """Groups that pass their bound, each with its log-likelihood ratio.
 
     One is the best prefix of the leading eigenvector of the pairs' ratios: many members of whom no two have shared much
-    yet. The others grow from the strongest pairs: few members who have.
+    yet. The others grow from the strongest pairs: few members who have. More than half of the workers are the crowd.
     """
     score = _sums(found.pair, found.llr, found.i.size)
     use = alive[found.i] & alive[found.j]
     edges = _Edges(found.i[use], found.j[use], score[use], alive.size)
     for inside in (edges.leading(), *edges.grown()):
         edges.settle(inside)
-        if inside.sum() >= 2 and (total := group_ratio(found, inside)) >= bound(alive.size, int(inside.sum()), alpha):
+        if 2 <= inside.sum() <= alive.size / 2 and (total := group_ratio(found, inside)) >= bound(
+            alive.size, int(inside.sum()), alpha
+        ):
             yield inside, total
 
 
