@@ -105,5 +105,5 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "assay", "demo", "--home", str(tmp_path / "file" / "home")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1
-    assert f"assay: {tmp_path / 'file'}" in done.stderr
+    assert f"assay: --home: {tmp_path / 'file'}" in done.stderr
     assert "Traceback" not in done.stderr
