@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +18,25 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips the tests of this folder, before they start any server, where there is no browser to run them in."""
+    if importlib.util.find_spec("playwright") is None:
+        absent = "playwright (it is in requirements-test.lock)"
+    elif CHROMIUM is None:
+        absent = "Chromium (Debian: apt install chromium)"
+    else:
+        return
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.skip(reason=f"the page's tests need {absent}"))
+
+
 @pytest.fixture
 async def browser() -> AsyncIterator[Any]:
-    """Chromium; a test that needs it is skipped where it is absent."""
-    api = pytest.importorskip("playwright.async_api", reason="the page's tests need playwright")
-    if CHROMIUM is None:
-        pytest.skip("the page's tests need Chromium (Debian: apt install chromium)")
-    async with api.async_playwright() as playwright:
+    """Chromium."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield running
         await running.close()
