@@ -72,3 +72,12 @@ def test_most_of_five_small_groups_at_once_are_found_and_no_honest_worker() -> N
         found = detect(crowd.answers)
         assert found.flagged[crowd.colluder].mean() >= 0.6
         assert not found.flagged[~crowd.attacker].any()
+
+
+def test_groups_show_after_some_dozens_of_answers_each() -> None:
+    """512 tasks are 36 answers a worker, two common ones a pair."""
+    for strategy, seed in (("camouflage", 0), ("copycat", 1), ("sybil", 2)):
+        crowd = make_crowd({strategy: 0.3}, seed=seed)
+        found = detect(crowd.answers.take(crowd.answers.task < 512))
+        assert found.flagged[crowd.colluder].mean() >= 0.8
+        assert found.flagged[~crowd.attacker].mean() <= 0.02
