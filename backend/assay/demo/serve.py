@@ -18,6 +18,8 @@ HOME = Path(".assay/market")
 RESTART_SECONDS = 2.0
 """How long a process that died is left alone before it is started again."""
 SAMPLE_RECORDS = 100
+SAMPLE_BUDGET = "10"
+"""Tokens: 7 for the records, the rest for tasks whose answers are rejected, so that they need not wait for reserves."""
 SAMPLE_LEASE_SECONDS = 300
 """Time for a person; the demo's crowd is faster."""
 
@@ -64,6 +66,7 @@ async def sample(market: MarketProcesses) -> str:
             return str(request["address"])
     made = await asyncio.to_thread(plan, Options(records=SAMPLE_RECORDS))
     made.order["spec"] |= {"mode": "review", "overlap": 1, "limits": {"lease_seconds": SAMPLE_LEASE_SECONDS}}
+    made.order["budget"] = SAMPLE_BUDGET
     draft = await buyer.post(await with_items(buyer, made))
     _say(f"sample request: {draft['address']}, {SAMPLE_RECORDS} handwritten digits to label")
     return str(draft["address"])

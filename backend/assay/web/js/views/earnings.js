@@ -18,6 +18,9 @@ const verdict = ({ verdict: one, confidence, batch }) => {
   return `${one ? "accepted" : "rejected"}${batch === null ? ", to be settled" : ""} (${confidence / 100} %)`;
 };
 
+// Batches of rejections alone name the wallet and pay it nothing.
+const paying = (payments) => payments.filter(({ amount }) => amount > 0);
+
 export const earnings = async (market, main, { signal }) => {
   if (market.wallet === null) return start(market, main);
   const terms = await market.terms({ signal });
@@ -37,7 +40,7 @@ export const earnings = async (market, main, { signal }) => {
         Paid: one.paid, "Due, its batch being settled": one.due, "Possible, if all is accepted": one.possible,
         "Owed on chain": one.owed,
       })));
-    paid.replaceChildren(table("Last payments", ["When", "Tokens", "Request", "Transaction"], payments.map((one) => [
+    paid.replaceChildren(table("Last payments", ["When", "Tokens", "Request", "Transaction"], paying(payments).map((one) => [
       when(one.paid_at), `${tokens(BigInt(one.amount), terms.mints[one.mint_index].decimals)}${one.owed ? ", owed" : ""}`,
       short(one.request), short(one.signature),
     ])));
