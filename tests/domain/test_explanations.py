@@ -6,8 +6,10 @@ import random
 
 import pytest
 
+from assay.consensus.collusion import FLAG_EXCESS
 from assay.domain import reputation, strikes
 from assay.domain.learned import Learned
+from assay.domain.owners import groups
 from assay.domain.standing import Register
 
 RATES = range(len(strikes.ERROR_RATES))
@@ -110,6 +112,27 @@ def test_a_register_explains_its_group() -> None:
     assert "Of your group: 3 workers gave" in register.explain(b"copy 0")
     assert register.group_size(b"honest 0") == 1
     assert "group:" not in register.explain(b"honest 0")
+
+
+def test_who_agrees_more_than_others_but_not_as_one_is_no_group_that_counts_once() -> None:
+    """Two weak copies of each other: the model leaves their answers alone, so nobody is told anything else."""
+    draw = random.Random(3)
+    rows = []
+    for task in range(400):
+        truth, coin = draw.choice("ab"), draw.choice("ab")
+        wrong = "b" if truth == "a" else "a"
+        rows += [(task, b"honest %d" % who, truth if draw.random() < 0.85 else wrong) for who in range(6)]
+        rows += [(task, b"alike %d" % who, coin if draw.random() < 0.7 else draw.choice("ab")) for who in range(3)]
+    learned = Learned.learn("auto", rows, classes=["a", "b"], gold={})
+    assert learned.collusion is not None
+    (group,) = learned.collusion.groups
+    at = learned.place[b"alike 0"]
+    assert (at in group.workers, group.excess < FLAG_EXCESS, learned.collusion.group_of[at]) == (True, True, 0)
+    assert learned.group_size(b"alike 0") == 1
+    assert "count together as one" not in learned.explain(b"alike 0")
+    judged = [([(who, value) for task, who, value in rows if task == index], None) for index in range(256)]
+    assert groups(judged, classes=["a", "b"]) == ()
+    assert Register.learn(judged, classes=["a", "b"]).group_size(b"alike 0") == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])

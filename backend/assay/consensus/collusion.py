@@ -70,6 +70,13 @@ class Collusion:
     group_of: Ints
     baseline: float
 
+    @property
+    def as_one(self) -> Ints:
+        """int32[n_workers]: `group_of` where the group acts as one, else -1. Who is flagged as hostile alone, or is
+        in a group that only agrees more than others do, acts with nobody.
+        """
+        return np.where(self.flagged & ~self.hostile, self.group_of, np.int32(-1))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Excess:

@@ -43,9 +43,9 @@ class Learned:
     def group_size(self, wallet: bytes) -> int:
         """Members of the group that this labeler is suspected to belong to; 1: of none."""
         at = self.place.get(wallet)
-        if at is None or self.collusion is None or self.collusion.group_of[at] < 0:
+        if at is None or self.collusion is None or self.collusion.as_one[at] < 0:
             return 1
-        return len(self.collusion.groups[int(self.collusion.group_of[at])].workers)
+        return len(self.collusion.groups[int(self.collusion.as_one[at])].workers)
 
     def explain(self, wallet: bytes) -> str:
         """What the method makes of this labeler's answers, in words."""
@@ -59,8 +59,8 @@ class Learned:
         )
         if self.collusion is None:
             return text
-        if self.collusion.group_of[at] >= 0:
-            group = self.collusion.groups[int(self.collusion.group_of[at])]
+        if self.collusion.as_one[at] >= 0:
+            group = self.collusion.groups[int(self.collusion.as_one[at])]
             return text + (
                 f" {group.explain()} You are one of them: their answers to one task count together as one. Suspicion "
                 "is no strike and costs no pay by itself: an answer that agrees with the label is accepted."

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from assay.consensus.collusion import detect
 from assay.domain.spec import Spec
 from assay.domain.standing import Judged, coded, refit_point
@@ -43,8 +41,7 @@ def groups(judged: Judged, *, classes: Sequence[Any]) -> tuple[tuple[bytes, ...]
     place, answers = coded(judged, classes=classes)
     if answers is None:
         return ()
-    found = detect(answers)
-    number = np.where(found.flagged, found.group_of, -1)
+    number = detect(answers).as_one
     members: dict[int, list[bytes]] = {}
     for wallet, code in place.items():
         if number[code] >= 0:

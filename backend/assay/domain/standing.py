@@ -84,8 +84,7 @@ class Register:
         if answers is None:
             return cls({}, None)
         collusion = detect(answers)
-        group = np.where(collusion.flagged, collusion.group_of, -1)
-        return cls(place, standings(answers, resolve(METHOD, answers).worker_skill, group), collusion)
+        return cls(place, standings(answers, resolve(METHOD, answers).worker_skill, collusion.as_one), collusion)
 
     def weight(self, wallet: bytes) -> int:
         """What its share of fees goes by: 0 to 1000."""

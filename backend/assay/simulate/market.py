@@ -78,7 +78,7 @@ def settle(answers: Answers, *, method: str, error_rate: int, seed: int = 0) -> 
             batch = answers.take(order[bounds[first] : bounds[min(first + BATCH, end)]])
             _strike(evidence(batch, labels), carried, slashes, error_rate)
         collusion = detect(known)
-        standing = standings(known, result.worker_skill, np.where(collusion.flagged, collusion.group_of, -1))
+        standing = standings(known, result.worker_skill, collusion.as_one)
     if collusion is None:
         collusion = detect(answers)
     for task in range(answers.n_tasks):
