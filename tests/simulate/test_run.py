@@ -90,6 +90,10 @@ def test_mixes_from_options():
         simulated({"clever": 0.1}, tasks=10, workers=5, overlap=2)
     with pytest.raises(InvalidAnswers):
         run({"lazy": 2.0})
+    with pytest.raises(InvalidAnswers, match="mix must leave honest the rest"):
+        run({"lazy": 0.2, "honest": 0.5}, tasks=20)
+    with pytest.raises(InvalidAnswers, match="gold must leave a task"):  # what is right of nothing?
+        run({"lazy": 0.2}, tasks=20, gold=0.99)
 
 
 def test_the_command_prints_json_and_a_table():

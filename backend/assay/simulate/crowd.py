@@ -70,6 +70,9 @@ def make_crowd(
     shares = {name: share for name, share in mix.items() if name != HONEST}
     if any(not 0 <= share <= 1 for share in shares.values()) or sum(shares.values()) > 1 + 1e-9:
         raise InvalidAnswers("mix must hold shares from 0 to 1 that add up to at most 1")
+    rest = 1 - sum(shares.values())
+    if abs(mix.get(HONEST, rest) - rest) > 1e-6:
+        raise InvalidAnswers(f"mix must leave {HONEST} the rest, {rest:g}, got {mix[HONEST]:g}")
     if not 1 <= overlap <= n_workers:
         raise InvalidAnswers(f"overlap must be from 1 to n_workers ({n_workers}), got {overlap}")
     if n_classes < 2:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.consensus import resolve
+from assay.consensus import InvalidAnswers, resolve
 
 from .crowd import HONEST, Crowd, make_crowd
 from .market import Ledger, settle
@@ -121,6 +121,8 @@ def run(
     """Simulate a mix, strategy → share of the workers (the rest honest), once for each seed. Raises InvalidAnswers for
     bad numbers.
     """
+    if round(gold * tasks) >= tasks:
+        raise InvalidAnswers(f"gold must leave a task whose answer is not known, got {gold} of {tasks} tasks")
     outcomes = []
     for seed in seeds:
         crowd = make_crowd(
