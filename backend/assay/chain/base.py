@@ -138,6 +138,10 @@ class Chain(Protocol):
     """A chain that runs the market's program."""
 
     program: Program
+    pace: float
+    """Seconds after a landing for which another transaction lands no sooner by being sent at once. On a cluster one is
+    confirmed when its slot ends, the next one at the end of the next slot: waiting a part of it takes more along.
+    """
 
     async def send(
         self,

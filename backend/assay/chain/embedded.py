@@ -65,6 +65,8 @@ class EmbeddedChain(OpenedChain):
     keys are in ``home/keys``, data in ``home/chain``.
     """
 
+    pace = 0.0
+
     def __init__(
         self,
         home: Path,

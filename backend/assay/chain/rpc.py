@@ -48,6 +48,8 @@ from assay.chain.rpc_sender import Sender
 from assay.chain.rpc_views import b58encode
 from assay.errors import BadRequest, BlockhashExpired, ChainError, ChainUnavailable, ConfigError, TransactionFailed
 
+PACE = 0.1
+"""Of a slot of 0.4 s; the rest is for the panel's signatures and the way to the leader."""
 RESIGN = 4
 """Times that `send` signs anew after an expiry before it gives up."""
 FRESH_SECONDS = 2.0
@@ -62,6 +64,8 @@ class RpcChain(OpenedChain):
     `ws_url`: its web socket (default: Solana's convention); `commitment`: when a transaction counts as landed;
     `priority_fee`: micro-lamports a compute unit, added to every transaction.
     """
+
+    pace = PACE
 
     def __init__(
         self,

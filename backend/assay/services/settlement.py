@@ -66,6 +66,7 @@ class Settler:
         self.wake = asyncio.Event()
         self.news = asyncio.Event()
         self._told: tuple[int, int, tuple[str, ...]] | None = None
+        self._landed = 0.0
 
     async def run(self) -> None:
         """Until cancelled, or the request is closed."""
@@ -110,6 +111,7 @@ class Settler:
             return None
         settings = self._market.settings
         left = (due.since + timedelta(milliseconds=settings.batch_ms) - datetime.now(UTC)).total_seconds()
+        left = max(left, self._landed + self._market.chain.pace - time.monotonic())
         if left > 0 and due.waiting < settings.batch_records:
             await asyncio.sleep(min(left, LOOK))
             return None
@@ -186,6 +188,7 @@ class Settler:
                 code=error.code,
             )
             receipt = None
+        self._landed = time.monotonic()
         self._owner.panels.forget(self.request)
         await self._owner.confirmer.landed(proposal, receipt, signers=[wallet for wallet, _ in signatures])
 
