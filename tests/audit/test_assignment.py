@@ -26,16 +26,16 @@ class Drawn(World):
             return iter(self.handouts) if self.handouts else None
         return super().lines(request)
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: Request, *, free: int = 20) -> None:
         domain = request.domain
         ids = [messages.task_id(domain=domain, index=i, cid=CID) for i in range(len(request.spec.items))]
         self.circle = Circle([place(domain=domain, task=task) for task in ids], [1] * len(ids))
-        self.handouts = [encode_header(Header(PROGRAM, request.address, domain, 20, 20)) + b"\n"]
+        self.handouts = [encode_header(Header(PROGRAM, request.address, domain, free, 20)) + b"\n"]
         self.walks: dict[str, list[int]] = {}
 
-    def write(self, **line: Any) -> None:
+    def write(self, *, at: int | None = None, **line: Any) -> None:
         number, previous = len(self.handouts), sha256(self.handouts[-1][:-1]).hexdigest()
-        line = {**line, "line": number, "at": number, "previous": previous}
+        line = {**line, "line": number, "at": number if at is None else at, "previous": previous}
         self.handouts.append(canonical.dumps(line) + b"\n")
 
     def hand_out(self, request: Request, name: str) -> int:
@@ -126,3 +126,35 @@ async def test_a_market_that_goes_on_while_it_is_audited_fits() -> None:
     report = await audited(world)
     assert report.finding is None
     assert report.handouts == 6
+
+
+def friendly(*, free: int, lease: int = 600) -> tuple[Drawn, int, int]:
+    """A market whose last labeler was just handed two tasks, one by one; with one batch of others settled."""
+    world = Drawn()
+    request = world.post(assignment="random", limits={"lease_seconds": lease})
+    world.draw(request)
+    world.begin(request, free=free)
+    index = world.hand_out(request, "labeler 0")
+    world.settle(request, [Task(index, (world.answer(request, index, "labeler 0", "cat", [1, 1, 1]),))])
+    return world, world.hand_out(request, "labeler 4"), world.hand_out(request, "labeler 4")
+
+
+async def test_a_lease_that_lapses_before_its_time_is_found() -> None:
+    """Else an operator could give a friend one task after the other until it likes one."""
+    for at, fits in ((600_002, True), (545_000, True), (530_000, False)):
+        world, _, task = friendly(free=20)
+        world.write(type="lapsed", leases=[[3, task]], at=at)
+        if fits:
+            assert (await audited(world)).finding is None
+        else:
+            assert f"line 4: the lease of task {task} from line 3 lapsed after 530 s" in (await finding(world)).detail
+
+
+async def test_who_holds_more_than_it_may_give_back_is_found_once_it_comes_back() -> None:
+    for free, fits in ((2, True), (1, False)):
+        world, first, _ = friendly(free=free)
+        world.write(type="lapsed", leases=[[2, first]], at=600_002)
+        if fits:
+            assert (await audited(world)).finding is None
+        else:
+            assert "1 in hand that came back later, in line 3" in (await finding(world)).detail

@@ -33,6 +33,7 @@ from assay.services.audit.report import Mismatch, Scope
 from assay.settings import load
 
 LABEL = {"value": "a"}
+SHORT = {"limits": {"lease_seconds": 60}}  # leases that a test may end at once: the auditor allows for a minute
 
 
 async def audit(server: Server, address: str, *, folder: Path | None = None, at: int | None = None) -> int:
@@ -160,7 +161,7 @@ Play = Callable[..., Awaitable[Played]]
 @pytest.fixture
 async def play(join, post, server: Server) -> Play:
     async def make(*, labelers: int = 6, items: int = 24, overlap: int = 3, seed: int = 1, **order: Any) -> Played:
-        address = (await post(await join("buyer"), items=items, overlap=overlap, **order))["address"]
+        address = (await post(await join("buyer"), items=items, overlap=overlap, spec=SHORT, **order))["address"]
         people = [await join("labeler", stake="100") for _ in range(labelers)]
         leases = await crowd(people, server, seed=seed)
         return Played(server, address, people, leases, await published(server, address))
@@ -288,7 +289,7 @@ async def test_the_file_is_written_on_after_a_restart_and_never_over_another(joi
 
 async def test_skipping_is_limited(join, post, server: Server) -> None:
     server.market.settings = server.market.settings.model_copy(update={"skips_free": 2, "skips_share": 50})
-    address = (await post(await join("buyer"), items=20))["address"]
+    address = (await post(await join("buyer"), items=20, spec=SHORT))["address"]
     labeler = await join("labeler", stake="100")
     leases = await labeler.claim(limit=10)
     assert len(leases) == 2, "it never holds more than it may give back"

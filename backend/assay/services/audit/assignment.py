@@ -25,6 +25,10 @@ GRACE_MS = 600_000
 """How long after the settlement that reached a point hand-outs may still go by older owners: learning takes a while,
 and the clocks of chain and database differ.
 """
+EARLY_MS = 60_000
+"""How much earlier than its lease says a lapse may come: a lease begins when its claim reaches the database, where it
+waits for its turn, a minute at most, before the line is written.
+"""
 CHECK = "assignment"
 
 
@@ -101,12 +105,24 @@ class AssignmentAudit:
 
 @dataclass(slots=True)
 class _Wallet:
-    """What a wallet had: its walk, hand-outs, tasks, and leases that ended without an answer."""
+    """What a wallet had: its walk, tasks, leases that ended without an answer, and hand-outs."""
 
     walk: int
-    handouts: int = 0
     tasks: int = 0
     given_back: int = 0
+    asked: list[_Asked] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A hand-out, and what the wallet had before it. `held`: of that, what was in hand and came back later."""
+
+    line: int
+    at: int
+    asked: int
+    tasks: int
+    given_back: int
+    held: int = 0
 
 
 class _Replay:
@@ -119,7 +135,7 @@ class _Replay:
         self._circle = Circle([place(domain=domain, task=task) for task in ids], wanted)
         self._wallets: dict[bytes, _Wallet] = {}
         self._skipped: dict[bytes, set[int]] = {}
-        self._leases: dict[tuple[int, int], bytes] = {}  # (line, task) → wallet
+        self._leases: dict[tuple[int, int], tuple[bytes, _Asked]] = {}  # by (line, task)
         self._owner: dict[bytes, tuple[bytes, ...]] = {}
         self._point = self._at = self._line = 0
         self._limits = Header(b"", b"", b"", 0, 0)
@@ -175,14 +191,14 @@ class _Replay:
         wallet = known or _Wallet(len(self._wallets) + 1)
         self._wallets[entry.wallet] = wallet
         self._equal("walk", entry.walk, wallet.walk)
-        self._equal("n", entry.n, wallet.handouts + 1)
+        self._equal("n", entry.n, len(wallet.asked) + 1)
         self._equal("start", entry.start, start(domain=self._domain, walk=entry.walk, n=entry.n))
         self._equal("point", entry.point, self._point)
         due = max((point for point, at in self._settled.reached.items() if at + GRACE_MS < entry.at), default=0)
         if self._point < due:
             raise self._fail(f"goes by the owners of point {self._point}, though point {due} was reached long before")
-        if entry.asked > max(1, self._spare(wallet)):
-            raise self._fail(f"{entry.asked} tasks asked for, with {wallet.given_back} given back")
+        asked = _Asked(entry.line, entry.at, entry.asked, wallet.tasks, wallet.given_back)
+        self._allowed(asked)
         group = self._owner.get(entry.wallet, (entry.wallet,))
         had = [self.hands.get(member, {}) for member in group]
         gone = [self._skipped.get(member, set()) for member in group]
@@ -194,28 +210,42 @@ class _Replay:
         for index in entry.tasks:
             self._circle.take(index)
             mine[index] = entry.line
-            self._leases[entry.line, index] = entry.wallet
-        wallet.handouts += 1
+            self._leases[entry.line, index] = entry.wallet, asked
+        wallet.asked.append(asked)
         wallet.tasks += len(entry.tasks)
 
-    def _spare(self, wallet: _Wallet) -> int:
-        """What it may give back at most: as if it had answered all else."""
-        answered = wallet.tasks - wallet.given_back
-        return self._limits.free + self._limits.share * answered // 100 - wallet.given_back
+    def _spare(self, tasks: int, given_back: int) -> int:
+        """What may still be given back at most: as if all else had been answered."""
+        return self._limits.free + self._limits.share * (tasks - given_back) // 100 - given_back
+
+    def _allowed(self, one: _Asked) -> None:
+        """A wallet holds no more than it may give back, or one task. What it held and answered, nobody can tell."""
+        if one.asked > max(self._spare(one.tasks, one.given_back + one.held), 0 if one.held else 1):
+            more = f" and {one.held} in hand that came back later, in line {one.line}" if one.held else ""
+            raise self._fail(f"{one.asked} tasks asked for, with {one.given_back} given back{more}")
 
     def _ended(self, entry: Ended) -> None:
         for line, task in entry.leases:
-            holder = self._leases.pop((line, task), None)
-            if holder is None:
+            if (line, task) not in self._leases:
                 raise self._fail(f"no lease of task {task} from line {line} is there to end")
+            holder, given = self._leases.pop((line, task))
             del self.hands[holder][task]
             self._circle.give(task)
             wallet = self._wallets[holder]
             wallet.given_back += 1
-            if entry.how == "skipped":
-                self._skipped.setdefault(holder, set()).add(task)
-                if self._spare(wallet) < 0:
-                    raise self._fail(f"{b58(holder)} has given back {wallet.given_back} tasks, more than it may")
+            for later in reversed(wallet.asked):
+                if later.line <= line:
+                    break
+                later.held += 1
+                self._allowed(later)
+            if entry.how == "lapsed":
+                after = entry.at - given.at
+                if after < self._spec.lease_seconds * 1000 - EARLY_MS:
+                    raise self._fail(f"the lease of task {task} from line {line} lapsed after {after / 1000:.0f} s")
+                continue
+            self._skipped.setdefault(holder, set()).add(task)
+            if self._spare(wallet.tasks, wallet.given_back) < 0:
+                raise self._fail(f"{b58(holder)} has given back {wallet.given_back} tasks, more than it may")
 
     def _more(self, entry: More) -> None:
         index = self._task(entry.task)
