@@ -278,9 +278,9 @@ class Client:
         """What this wallet holds on chain: lamports, and tokens of each of the market's mints."""
         return dict(await self.call("GET", "/v1/balance"))
 
-    async def claim_owed(self) -> dict[str, Any]:
-        """Claims what could not be delivered."""
-        return await self.transact("/v1/owed", {})
+    async def claim_owed(self, *, mint: str | None = None) -> dict[str, Any]:
+        """Claims what could not be delivered, of `mint` (default: the market's first)."""
+        return await self.transact("/v1/owed", {} if mint is None else {"mint": mint})
 
     # -- buyers -------------------------------------------------------------------------------------------------------
 

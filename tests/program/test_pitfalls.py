@@ -7,7 +7,7 @@ import re
 import invariants
 import pytest
 from cases import market, panel, rejected
-from world import LABELER, ROOT, UNIT, VALIDATOR, TallyOf
+from world import LABELER, ROOT, UNIT, VALIDATOR, TallyOf, keypair
 
 PITFALLS = {
     "a late claimant is short-paid": ["program/test_disputes.py::test_a_close_keeps_what_a_dispute_may_cost"],
@@ -131,4 +131,17 @@ def test_a_disputed_request_is_not_reaped() -> None:
     assert world.collect_fees(case.posted).ok
     assert world.reap(case.posted).ok
     assert world.close_dispute(case.dispute, case.labeler).ok
+    invariants.check(world)
+
+
+def test_an_address_that_was_sent_sol_ahead_can_be_opened() -> None:
+    """Anybody can send SOL to an address that is still to come; that must not keep its owner from using it."""
+    world = market(validators=0)
+    address = world.addresses.participant(keypair("buyer").pubkey())
+    request = world.addresses.request(keypair("buyer").pubkey(), 1)
+    for ahead in (address, request, world.addresses.vault(request)):
+        world.svm.airdrop(ahead, 1_000_000)
+    _, outcome = world.post(world.buyer())
+    assert outcome.ok, outcome
+    assert world.balance(world.addresses.vault(request)) == 500 * UNIT
     invariants.check(world)

@@ -13,6 +13,8 @@ import pytest
 from solders.instruction import AccountMeta, Instruction
 
 from assay.chain import tokens
+from assay.chain.instructions import Instructions
+from assay.chain.keys import ensure_key
 from assay.domain import canonical, messages
 from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, SignatureInvalid
 from assay.services.confirm import Confirmer
@@ -267,6 +269,13 @@ async def test_closed_payout_is_owed(stage: Callable[..., Any]) -> None:
     assert await market.balance(labelers[2]) == (5000 - 100 + 2) * TOKEN
     (row,) = await market.market.db.fetch("payments_of", bytes(gone.pubkey()), FAR, 10)
     assert (row["amount"], row["owed"]) == (2 * TOKEN, True)
+    # it is claimed into an account opened anew, though the market takes no more requests in this mint
+    operator = ensure_key(market.settings.operator_file)
+    disable = Instructions(market.market.chain.program).disable_mint(authority=operator.pubkey(), mint=mint)
+    await market.market.chain.send([disable], payer=operator)
+    await labelers[0].claim_owed(mint=str(mint))
+    assert await market.balance(labelers[0]) == 2 * TOKEN
+    assert (await labelers[0].me())["participant"]["owed"][0] == "0"
 
 
 async def test_panel_is_replaced_after_its_term(stage: Callable[..., Any]) -> None:

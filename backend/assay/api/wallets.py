@@ -97,12 +97,12 @@ async def unstake(context: Context, body: Amount) -> UnsignedView:
 async def withdraw(context: Context) -> UnsignedView:
     """Gives the transaction that withdraws stake whose window is over."""
     await context.market.participants.get(context.wallet)
-    return await _unsigned(context, [await context.market.relay.withdraw(context.wallet)])
+    return await _unsigned(context, await context.market.relay.withdraw(context.wallet))
 
 
 @routes.post("/v1/owed", auth=True, errors=(NotFound,))
 async def claim_owed(context: Context, body: OfMint) -> UnsignedView:
     """Gives the transaction that claims what was earned and could not be delivered."""
     await context.market.participants.get(context.wallet)
-    index = await context.market.terms.mint_index(body.mint)
-    return await _unsigned(context, [await context.market.relay.claim_owed(context.wallet, mint_index=index)])
+    index = await context.market.terms.mint_index(body.mint, disabled=True)
+    return await _unsigned(context, await context.market.relay.claim_owed(context.wallet, mint_index=index))

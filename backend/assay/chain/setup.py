@@ -173,7 +173,7 @@ async def fund_wallets(
     """`funding` for each wallet that holds fewer than `amount` base units; the rest are left alone, so it may be called
     again after a failure."""
     accounts = await chain.accounts([tokens.associated_address(wallet, mint) for wallet in wallets])
-    held = [0 if account is None else tokens.decode_token_account(bytes(account.data)).amount for account in accounts]
+    held = [tokens.held(account) for account in accounts]
     wanting = [wallet for wallet, has in zip(wallets, held, strict=True) if has < amount]
     gate = asyncio.Semaphore(AT_ONCE)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from solders.account import Account
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM
@@ -77,6 +78,11 @@ def decode_token_account(data: bytes) -> TokenAccount:
         bool(native),
         _option(ctag, close),
     )
+
+
+def held(account: Account | None) -> int:
+    """Base units in a token account; 0 where there is none, or only SOL that somebody sent to its address ahead."""
+    return 0 if account is None or not account.data else decode_token_account(bytes(account.data)).amount
 
 
 def associated_address(owner: Pubkey, mint: Pubkey, *, token_program: Pubkey = TOKEN) -> Pubkey:

@@ -15,7 +15,7 @@ from solders.pubkey import Pubkey
 from assay.chain import setup
 from assay.chain.base import Chain
 from assay.chain.keys import ensure_key
-from assay.chain.tokens import associated_address, decode_token_account
+from assay.chain.tokens import associated_address, held
 from assay.domain import money, tally
 from assay.errors import ConfigError, FieldError, Unavailable
 from assay.services.transactions import MOST_SIGNATURES
@@ -101,5 +101,4 @@ class Faucet:
         return receipt.signature
 
     async def _balance(self, address: Pubkey) -> int:
-        account = await self._chain.account(address)
-        return 0 if account is None else decode_token_account(bytes(account.data)).amount
+        return held(await self._chain.account(address))

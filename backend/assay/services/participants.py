@@ -85,7 +85,7 @@ class Participants:
         if not fresh and known is not None and known[0] > now:
             return known[1]
         account = await self._market.chain.account(self.address(wallet))
-        if account is None:
+        if account is None or not account.data:  # anybody may send SOL to an address ahead
             return None
         found = decode(self._market.chain.program.codec.decode_account(bytes(account.data), name="Participant"))
         if len(self._known) >= CACHE:
@@ -109,7 +109,7 @@ class Participants:
             if asked is None or codec.decode_account(bytes(asked.data), name="Request").next_batch != batch:
                 raise ChainUnavailable("the chain, as read, is not at this batch", retry_after=1)
             for wallet, account in zip(part, accounts, strict=True):
-                if account is None:
+                if account is None or not account.data:
                     raise NotFound(f"{b58(wallet)} is not registered in the market", field="wallet")
                 found[wallet] = decode(codec.decode_account(bytes(account.data), name="Participant")).kinds[kind]
         return found
@@ -142,7 +142,7 @@ class Participants:
     async def refresh_at(self, address: bytes) -> Participant | None:
         """As `refresh`, by the address of the Participant account."""
         account = await self._market.chain.account(Pubkey(address))
-        if account is None:
+        if account is None or not account.data:
             return None
         decoded = self._market.chain.program.codec.decode_account(bytes(account.data), name="Participant")
         return await self.refresh(bytes(decoded.wallet))

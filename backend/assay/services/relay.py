@@ -20,7 +20,7 @@ from solders.transaction import VersionedTransaction
 
 from assay.chain.base import PACKET, Event, Receipt
 from assay.chain.instructions import Instructions
-from assay.chain.tokens import associated_address, create_associated, decode_token_account
+from assay.chain.tokens import associated_address, create_associated, held
 from assay.domain.tally import Role
 from assay.errors import Conflict, FieldError, Forbidden
 from assay.services.requests import Draft, RequestInfo
@@ -66,10 +66,10 @@ class Relay:
         """Lamports of `wallet`, and base units of each of the market's mints in its associated token accounts."""
         mints = (await self._market.terms.market()).mint_count
         own = [(await self._token(wallet, index))[0] for index in range(mints)]
-        account, *held = await self._market.chain.accounts([Pubkey(wallet), *own])
+        account, *accounts = await self._market.chain.accounts([Pubkey(wallet), *own])
         return (
             0 if account is None else account.lamports,
-            [0 if one is None else decode_token_account(bytes(one.data)).amount for one in held],
+            [held(one) for one in accounts],
         )
 
     async def post(self, draft: Draft) -> Instruction:
@@ -135,21 +135,23 @@ class Relay:
         """`request_unstake`: the waiting time begins."""
         return self.build.build("request_unstake", accounts={"wallet": Pubkey(wallet)}, args={"amount": amount})
 
-    async def withdraw(self, wallet: bytes) -> Instruction:
+    async def withdraw(self, wallet: bytes) -> list[Instruction]:
         """`withdraw_stake`: what has waited long enough, to the wallet's associated token account."""
-        own, mint, program = await self._token(wallet, 0)
-        return self.build.build(
-            "withdraw_stake",
-            accounts={"wallet": Pubkey(wallet), "mint": mint, "destination": own, "token_program": program},
-        )
+        return await self._take("withdraw_stake", wallet, 0)
 
-    async def claim_owed(self, wallet: bytes, *, mint_index: int = 0) -> Instruction:
+    async def claim_owed(self, wallet: bytes, *, mint_index: int = 0) -> list[Instruction]:
         """`claim_owed`: what could not be delivered, to the wallet's associated token account."""
+        return await self._take("claim_owed", wallet, mint_index)
+
+    async def _take(self, name: str, wallet: bytes, mint_index: int) -> list[Instruction]:
+        """Tokens to the wallet's associated account, which is opened where it is not: mostly why they were owed."""
+        owner = Pubkey(wallet)
         own, mint, program = await self._token(wallet, mint_index)
-        return self.build.build(
-            "claim_owed",
-            accounts={"wallet": Pubkey(wallet), "mint": mint, "destination": own, "token_program": program},
-        )
+        accounts = {"wallet": owner, "mint": mint, "destination": own, "token_program": program}
+        return [
+            create_associated(owner, owner, mint, token_program=program),
+            self.build.build(name, accounts=accounts),
+        ]
 
     async def send(self, text: str) -> Receipt:
         """Sends a signed transaction (base64) that calls the market's program, and takes notice of what it did.

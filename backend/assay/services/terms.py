@@ -56,15 +56,18 @@ class Terms:
             raise FieldError("mint", f"there is no mint {index}", hint=f"0 to {market.mint_count - 1}")
         return market.mints[index]
 
-    async def mint_index(self, text: str | None) -> int:
-        """Index of the mint at a base58 address; 0, the market's first, for None. Raises `FieldError`."""
+    async def mint_index(self, text: str | None, *, disabled: bool = False) -> int:
+        """Index of the mint at a base58 address; 0, the market's first, for None. Raises `FieldError`.
+
+        `disabled`: one that takes no new requests will do, as for money that was earned in it.
+        """
         if text is None:
             return 0
         market = await self.market()
         wanted = messages.unb58(text, field="mint")
         for index in range(market.mint_count):
             if bytes(market.mints[index].mint) == wanted:
-                if not market.mints[index].enabled:
+                if not (disabled or market.mints[index].enabled):
                     raise FieldError("mint", "takes no new requests")
                 return index
         known = ", ".join(messages.b58(bytes(market.mints[i].mint)) for i in range(market.mint_count))
