@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 from dataclasses import replace
@@ -9,12 +10,23 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from assay.chain.tokens import associated_address
 from assay.client import Client
 from assay.domain import canonical, work
 from assay.domain.messages import task_id, unb58
-from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, MediaError, NotFound, UnsupportedMedia
+from assay.errors import (
+    AlreadyDone,
+    ChainUnavailable,
+    Conflict,
+    FieldError,
+    Forbidden,
+    MediaError,
+    NotFound,
+    UnsupportedMedia,
+)
 from assay.server import Server
 from assay.services.requests import Order
 
@@ -99,6 +111,59 @@ async def test_an_id_makes_drafts_idempotent(join, server: Server) -> None:
     with pytest.raises(AlreadyDone) as caught:
         await buyer.call("POST", "/v1/requests", body={**order, "spec": {**order["spec"], "title": "another"}})
     assert caught.value.field == "id"
+    for change in ({"price": "2"}, {"validation_fee": "0.5"}, {"budget": "1000"}, {"min_tier": 1}):
+        with pytest.raises(AlreadyDone, match="another request"):
+            await buyer.call("POST", "/v1/requests", body={**order, **change})
+
+
+async def test_the_id_of_a_request_that_ended_is_not_drafted_again(join, server: Server) -> None:
+    """Once its account is gone the chain would take it; nobody would work on it."""
+    buyer = await join("buyer")
+    order = {"spec": await _spec(buyer), "price": "1", "id": 7}
+    posted = await buyer.post(order)
+    await server.market.db.execute("request_state", unb58(posted["address"]), "closed")
+    with pytest.raises(AlreadyDone, match="has ended"):
+        await buyer.call("POST", "/v1/requests", body=order)
+
+
+async def test_an_event_that_could_not_be_read_is_read_again(
+    join, post, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a request that is ending would go on being handed out, and some of its answers never be settled."""
+    buyer = await join("buyer")
+    address = unb58((await post(buyer))["address"])
+    market, failures = server.market, 2
+    real = market.requests.sync
+
+    async def sync(request: bytes) -> bool:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise ChainUnavailable("the node is away")
+        return await real(request)
+
+    monkeypatch.setattr(market.requests, "sync", sync)
+    end = await market.relay.end(await market.requests.info(address), cancel=True)
+    await market.chain.send([end], payer=buyer.key)
+    async with asyncio.timeout(20):
+        while (await market.requests.info(address, fresh=True)).state != "closing":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_sol_sent_ahead_keeps_nobody_out(server: Server) -> None:
+    """Anybody can send SOL to another's addresses before there is anything at them."""
+    async with Client(server.url, key=Keypair()) as victim:
+        assert victim.key is not None
+        wallet = bytes(victim.key.pubkey())
+        account = associated_address(victim.key.pubkey(), server.market.faucet.mint)
+        for ahead in (server.market.participants.address(wallet), account):
+            await server.market.chain.airdrop(ahead, 1_000_000)
+        assert (await victim.balance())["tokens"] == ["0"]
+        assert (await victim.me())["participant"] is None
+        await victim.faucet(tokens="200")
+        await victim.enrol("labeler", stake="100")
+        assert (await victim.me())["participant"]["stake"] == "100"
+        assert (await victim.balance())["tokens"] == ["100"]
 
 
 async def test_posting_opens_it_with_the_tasks_of_its_domain(join, server: Server) -> None:
@@ -247,8 +312,6 @@ async def test_a_buyer_that_posts_other_terms_than_it_drafted_gets_no_work(
 
 
 async def test_it_goes_on_after_a_restart(home, database_url) -> None:
-    from solders.keypair import Keypair
-
     from assay.settings import load
 
     settings = load(home=home, database_url=database_url)

@@ -1,8 +1,8 @@
 """The indexer: follows the program's events, once each, and keeps the projections of the chain's state.
 
-Idempotent on (signature, event index); the cursor moves in the transaction that writes the event down. What an event
-means is read from the accounts it names, as they are now, so a replayed event does no harm and a missed one is made
-good by the next. `rebuild` makes every projection anew from the chain.
+Idempotent on (signature, event index); the cursor moves in the transaction that writes the event down, once it has been
+projected. What an event means is read from the accounts it names, as they are now, so an event that a crash or an
+outage brings a second time does no harm, and none is passed over. `rebuild` makes every projection anew from the chain.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from solders.pubkey import Pubkey
 
 from assay.chain.base import Cursor, Event
 from assay.domain import messages
-from assay.errors import AssayError, ChainError
+from assay.errors import AssayError, ChainError, ChainUnavailable
 
 if TYPE_CHECKING:
     from assay.services.confirm import Confirmer
@@ -77,17 +77,22 @@ class Indexer:
         return None if value is None else Cursor(value["slot"], value["signature"], value["index"])
 
     async def take(self, event: Event) -> bool:
-        """Writes one event down and projects what it is about; whether it was new."""
+        """Projects what one event is about and writes it down; whether it was new.
+
+        Raises `ChainUnavailable` or `Unavailable` where that has to be tried again: the cursor has not moved.
+        """
+        try:
+            await self._project(event)
+        except ChainUnavailable:
+            raise
+        except ChainError as error:  # the same at every try
+            log.warning("event not projected", event=event.name, signature=event.signature, error=str(error))
         place = {"slot": event.slot, "signature": event.signature, "index": event.index}
         async with self._db.transaction() as tx:
             new = await tx.value(
                 "event_insert", event.signature, event.index, event.slot, event.name, plain(event.data)
             )
             await tx.execute("cursor_set", CURSOR, place)
-        try:
-            await self._project(event)
-        except ChainError as error:
-            log.warning("projection behind", event=event.name, error=str(error))
         return new is not None
 
     async def _project(self, event: Event) -> None:

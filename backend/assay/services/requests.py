@@ -209,7 +209,8 @@ class Requests:
     async def draft(self, buyer: bytes, order: Order) -> Draft:
         """Keeps `order` and says how to post it. The same order with the same id again gives the same draft.
 
-        Raises `FieldError` naming what is wrong, `AlreadyDone` where the id stands for another order.
+        Raises `FieldError` naming what is wrong, `AlreadyDone` where the id stands for another order, or one that has
+        ended: what is posted under it again would never be worked on.
         """
         if not MIN_SECONDS <= order.seconds <= MAX_SECONDS:
             raise FieldError("seconds", f"is {order.seconds}", hint=f"{MIN_SECONDS} to {MAX_SECONDS}")
@@ -253,8 +254,13 @@ class Requests:
             [{"index": index, **_gold_json(gold)} for index, gold in opened.items()] or None,
         )  # fmt: skip
         info = await self.info(address, fresh=True)
-        if info.spec_hash != spec.hash and not (opened and await self._same_but_gold(address, spec)):
+        same = info.spec_hash == spec.hash or (opened and await self._same_but_gold(address, spec))
+        terms = (self._price(order, decimals), money.parse(order.validation_fee, decimals), order.min_tier, mint_index)
+        same = same and terms == (info.price, info.validation_fee, info.min_tier, info.mint_index)
+        if not same or (info.state == "draft" and info.budget != budget):
             raise AlreadyDone("this id stands for another request", field="id", hint="leave it out for a new one")
+        if info.state == "closed":
+            raise AlreadyDone("the request of this id has ended", field="id", hint="leave it out for a new one")
         return Draft(info, quote, self._arguments(info, order))
 
     async def _same_but_gold(self, address: bytes, spec: Spec) -> bool:
@@ -383,8 +389,9 @@ class Requests:
     async def ensure_posted(self, address: bytes) -> RequestInfo:
         """The request; a draft is looked up on chain, in case nobody told of its posting."""
         info = await self.info(address)
-        if info.state == "draft" and await self.activate(address):
-            info = await self.info(address, fresh=True)
+        if info.state == "draft":
+            await self.activate(address)
+            info = await self.info(address, fresh=True)  # whoever opened it: the indexer may have been faster
         return info
 
     async def check_end(self, address: bytes, buyer: bytes) -> RequestInfo:
