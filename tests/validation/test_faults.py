@@ -278,6 +278,21 @@ async def test_closed_payout_is_owed(stage: Callable[..., Any]) -> None:
     assert (await labelers[0].me())["participant"]["owed"][0] == "0"
 
 
+async def test_a_request_that_nobody_can_sit_for_holds_no_other_up(stage: Callable[..., Any]) -> None:
+    market = await stage(validators=2)
+    buyer = await market.client("buyer")
+    panels = market.market.engine.parts.panels
+    request = messages.unb58(await market.post(buyer))
+    async with asyncio.timeout(5):  # who draws does so for one request after the other
+        assert (await panels.draw(request)).panel == ()
+    await market.add_validators(1)
+
+    async def drawn() -> bool:
+        return len((await panels.view(request, fresh=True)).panel) == 3
+
+    await market.until(drawn, what="a panel of three", seconds=20)
+
+
 async def test_panel_is_replaced_after_its_term(stage: Callable[..., Any]) -> None:
     market = await stage(validators=4, params={"panel_term": 1})
     for number in range(1, 5):

@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 
 from assay.chain.instructions import Instructions
 from assay.domain import messages, tally
-from assay.errors import AccountMissing, AssayError, BlockhashExpired, ChainUnavailable, TransactionFailed
+from assay.errors import AccountMissing, AssayError
 
 if TYPE_CHECKING:
     from assay.services.market import Market
@@ -22,6 +22,10 @@ log = structlog.get_logger(__name__)
 OPEN, CLOSING, CLOSED = 0, 1, 2
 SLOT_WAIT = 0.1
 """Seconds between looks at whether the seed's slot has passed."""
+FUTILE = ("program_not_enough_validators", "program_not_settling")
+"""Refusals that waiting for a slot does not change."""
+LATER = 1.0
+"""Seconds after one of those until it is tried again: whoever draws has other requests to look after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class Panels:
         self._instructions = Instructions(market.chain.program)
         self._views: dict[bytes, View] = {}
         self._drawing: dict[bytes, asyncio.Lock] = {}
+        self._again: dict[bytes, float] = {}
 
     async def view(self, request: bytes, *, fresh: bool = False) -> View:
         """The request on chain. Raises `AccountMissing` where it is not there (any more)."""
@@ -128,14 +133,16 @@ class Panels:
     async def draw(self, request: bytes, *, seconds: float = 30.0) -> View:
         """Draws a panel if one is due, and waits for the slot that decides it. Gives the request as it is then.
 
-        Does nothing where a panel is in office or somebody else was faster. Gives up after `seconds`.
+        Does nothing where a panel is in office or somebody else was faster. Gives up after `seconds`, and at once where
+        the program says that there is nobody to draw, or nothing to draw for.
         """
         lock = self._drawing.setdefault(request, asyncio.Lock())
+        time = asyncio.get_running_loop().time
         async with lock:
             view = await self.view(request, fresh=True)
             before = view.panel_round
-            end = asyncio.get_running_loop().time() + seconds
-            while asyncio.get_running_loop().time() < end:
+            end = time() + seconds
+            while self._again.get(request, 0.0) < time() < end:
                 view = await self.view(request, fresh=True)
                 one = view.account
                 pending = one.seed_slot != 0
@@ -144,7 +151,10 @@ class Panels:
                 if pending and await self._market.chain.slot() <= one.seed_slot:
                     await asyncio.sleep(SLOT_WAIT)
                     continue
-                if not await self._call(request):
+                refusal = await self._call(request)
+                if refusal in FUTILE:
+                    self._again[request] = time() + LATER
+                elif refusal is not None:
                     await asyncio.sleep(4 * SLOT_WAIT)
             if view.panel_round != before:
                 log.info(
@@ -155,15 +165,13 @@ class Panels:
                 )
             return view
 
-    async def _call(self, request: bytes) -> bool:
+    async def _call(self, request: bytes) -> str | None:
+        """Sends a call of `draw_panel`; the code of what refused it, None where it went through."""
         instruction = self._instructions.build("draw_panel", accounts={"request": Pubkey(request)})
         try:
             await self._market.chain.send([instruction], payer=self._operator)
-        except (TransactionFailed, BlockhashExpired, ChainUnavailable) as error:
+        except AssayError as error:
             if error.code not in ("program_seed_not_ready", "program_panel_in_office"):
                 log.warning("panel not drawn", request=messages.b58(request), code=error.code, error=str(error))
-            return False
-        except AssayError as error:
-            log.warning("panel not drawn", request=messages.b58(request), error=str(error))
-            return False
-        return True
+            return error.code
+        return None
