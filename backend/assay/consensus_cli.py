@@ -22,16 +22,18 @@ from assay.consensus_kinds import (
     rankings,
     texts,
 )
+from assay.consensus_pairs import comparisons
 from assay.consensus_shapes import SHAPES, measure_shapes, resolve_shapes, shape_of
 from assay.csvfile import read_csv, read_pairs
 from assay.errors import FieldError
 
-KINDS = ("choice", "number", "multi-choice", "ranking", "text", *SHAPES)
+KINDS = ("choice", "number", "multi-choice", "ranking", "pairwise", "text", *SHAPES)
 DEFAULT_METHOD = {
     "choice": "auto",
     "number": "auto",
     "multi-choice": "dawid_skene",
     "ranking": "bradley_terry",
+    "pairwise": "bradley_terry_noise",
     "text": "rover",
     "boxes": "fusion",
     "mask": "staple",
@@ -43,6 +45,7 @@ _RESOLVE: Mapping[str, Callable[[Sequence[Row], Mapping[str, str], str, int], Ou
     "number": numbers,
     "multi-choice": multi_choice,
     "ranking": rankings,
+    "pairwise": comparisons,
     "text": texts,
 }
 
@@ -60,7 +63,8 @@ def consensus(
 ) -> None:
     """Resolve a crowd's answers.
 
-    A label is a class or a number; sets are written a|b, rankings a>b>c; text is free; boxes, masks and key points are
+    A label is a class or a number; sets are written a|b, rankings a>b>c, comparisons of two of many items a>b (with
+    --kind pairwise, which scores all items together); text is free; boxes, masks and key points are
     JSON as in docs/protocol.md: [{"class", "x", "y", "width", "height"}], {"width", "height", "runs"} with runs of
     pixels row by row, background first, {"nose": {"x", "y"}, "tail": null}. In CSV, quotes inside a value are doubled.
 
@@ -81,7 +85,7 @@ def consensus(
     console.print(table)
     if len(result["labels"]) > 20:
         console.print(f"… {len(result['labels']) - 20} more tasks; --json prints all")
-    for key in ("tasks", "workers", "answers", "agreement", "flagged", *MEASURES, "judged", "seconds"):
+    for key in ("order", "tasks", "workers", "answers", "agreement", "flagged", *MEASURES, "judged", "seconds"):
         if key in result:
             console.print(f"{key}: {result[key]}")
 
@@ -193,16 +197,18 @@ def measure(kind: str, outcome: Outcome, truth: Mapping[str, str]) -> dict[str, 
     same = [set(found[t]) == set(right[t]) if kind == "multi-choice" else found[t] == right[t] for t in judged]
     result: dict[str, Any] = {"accuracy": sum(same) / len(judged), "judged": len(judged)}
     if kind != "choice":
-        for task in judged if kind == "ranking" else ():
+        for task in judged if kind in ("ranking", "pairwise") else ():
             if sorted(found[task]) != sorted(right[task]):
                 raise FieldError("truth", f"ranks other items in task {task!r}", hint=">".join(sorted(found[task])))
+    if kind not in ("choice", "pairwise"):
         alike = [similarity(kind, {}, found[task], right[task]) for task in judged]
         result["mean_similarity"] = sum(alike) / len(judged) / 10_000
     return result
 
 
 def _value(kind: str, label: str) -> Any:
-    return parts_of(label, "|" if kind == "multi-choice" else ">") if kind in ("multi-choice", "ranking") else label
+    mark = {"multi-choice": "|", "ranking": ">", "pairwise": ">"}.get(kind)
+    return parts_of(label, mark) if mark else label
 
 
 def _is_number(text: str) -> bool:

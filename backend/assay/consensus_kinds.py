@@ -147,7 +147,7 @@ def multi_choice(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed
         str(task): [codes.classes[k] for k in np.flatnonzero(row)]
         for task, row in zip(codes.tasks, result.applies, strict=True)
     }
-    agreement = _alpha_of_texts(rows)
+    agreement = alpha_of_texts(rows)
     return Outcome(
         labels,
         named(codes.tasks, result.confidence),
@@ -173,7 +173,7 @@ def rankings(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: in
         str(task): None if row[0] < 0 else [codes.classes[k] for k in row]
         for task, row in zip(codes.tasks, result.order, strict=True)
     }
-    agreement = _alpha_of_texts(rows)
+    agreement = alpha_of_texts(rows)
     return Outcome(
         labels,
         named(codes.tasks, result.confidence),
@@ -193,7 +193,7 @@ def texts(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) 
     result = resolve_texts(method, answers)
     seconds = time.perf_counter() - start
     labels = dict(zip((str(task) for task in codes.tasks), result.texts, strict=True))
-    agreement = _alpha_of_texts(rows)
+    agreement = alpha_of_texts(rows)
     return Outcome(
         labels,
         named(codes.tasks, result.confidence),
@@ -205,7 +205,7 @@ def texts(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) 
     )
 
 
-def _alpha_of_texts(rows: Sequence[Row]) -> dict[str, float | None]:
+def alpha_of_texts(rows: Sequence[Row]) -> dict[str, float | None]:
     """Nominal agreement of whole answers: two are alike or not."""
     from assay.consensus import encode
 

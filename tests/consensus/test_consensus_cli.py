@@ -198,3 +198,45 @@ def test_the_benchmark_takes_any_folder_and_says_what_is_wrong(
     assert row["accuracy"] is None
     assert row["seconds"] > 0
     assert row["peak_mb"] > 0
+
+
+def test_comparisons_score_all_items_together(tmp_path: Path) -> None:
+    """Who tosses coins counts little, items that never met are ordered by those between, and gold stands."""
+    items = "abcde"
+    rows = [
+        (f"{one}{two}", who, f"{one}>{two}" if who != "coin" or (i + j) % 2 else f"{two}>{one}")
+        for i, one in enumerate(items)
+        for j, two in enumerate(items[i + 1 :], start=i + 1)
+        for who in ("ann", "bob", "coin")
+        if (one, two) != ("a", "e")
+    ]
+    labels = table(tmp_path / "l.csv", [*rows, ("last", "coin", "e>a")])
+    truth = table(tmp_path / "t.csv", [("ab", "a>b"), ("last", "a>e")], "task,label")
+    result = run(labels, truth=truth, kind="pairwise")
+    assert result["order"] == list(items)
+    assert (result["accuracy"], result["labels"]["last"]) == (1, ["a", "e"])
+    assert 0.5 < result["confidences"]["last"] < 1
+    assert result["worker_skills"]["coin"] < result["worker_skills"]["ann"]
+    known = table(tmp_path / "g.csv", [("ab", "b>a"), ("elsewhere", "x>y")], "task,label")
+    told = run(labels, gold=known, kind="pairwise", method="bradley-terry")
+    assert (told["labels"]["ab"], told["confidences"]["ab"], told["order"][0]) == (["b", "a"], 1, "b")
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([("1", "x", "a>b>c")], {}, "labels: gives task '1' the label 'a>b>c'"),
+        ([("1", "x", "a>a")], {}, "labels: gives task '1'"),
+        ([("1", "x", "a>b"), ("1", "y", "a>c")], {}, "labels: compares a with c in task '1'"),
+        ([("1", "x", "a>b")], {"gold": "b>c"}, "gold: compares b with c in task '1'"),
+        ([("1", "x", "a>b")], {"truth": "a>c"}, "ranks other items"),
+        ([("1", "x", "a>b")], {"method": "auto_noise"}, "method: is 'auto_noise'"),
+    ],
+)
+def test_bad_comparisons_are_refused(tmp_path: Path, rows: Any, options: dict[str, str], message: str) -> None:
+    given: dict[str, Any] = {
+        name: value if name == "method" else table(tmp_path / name, [("1", value)], "task,label")
+        for name, value in options.items()
+    }
+    with pytest.raises(FieldError, match=message):
+        run(table(tmp_path / "l.csv", rows), kind="pairwise", **given)
