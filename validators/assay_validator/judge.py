@@ -6,14 +6,20 @@ label: it is for requests whose schema says all there is to say, and for trials.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from assay.domain.spec import Spec
 from assay.errors import FieldError
+from assay_validator.state import Refused
+
+LEAST = 60.0
+"""Seconds that a judge has at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,22 @@ async def accept_valid(work: Work) -> bool:
         return bool(work.spec.answer(work.content) == work.content)
     except FieldError:
         return False
+
+
+async def judged(judge: Judge, work: Work, *, until: float) -> bool:
+    """Whether `judge` accepts. `until`: the end of the commits, seconds since 1970; a vote after it counts for nothing.
+
+    Raises `Refused` (``judge_too_slow``) where it has not answered by then, nor within `LEAST` seconds: clocks differ.
+    """
+    seconds = max(LEAST, until - time.time())
+    timeout = asyncio.timeout(seconds)
+    try:
+        async with timeout:
+            return bool(await judge(work))
+    except TimeoutError as error:
+        if not timeout.expired():
+            raise
+        raise Refused("judge_too_slow", f"it has not judged the answer in {seconds:.0f} s") from error
 
 
 BUILT_IN: dict[str, Judge] = {"accept-valid": accept_valid}

@@ -19,7 +19,7 @@ from assay.domain import canonical, messages
 from assay.errors import AssayError
 from assay_validator import checks
 from assay_validator.checks import OnChain
-from assay_validator.judge import Judge, Work
+from assay_validator.judge import Judge, Work, judged
 from assay_validator.link import Link, Rejected
 from assay_validator.metrics import Metrics
 from assay_validator.requests import Requests
@@ -137,7 +137,7 @@ class Worker:
         if vote is None:
             work = await self._work(request, message, answer, round)
             async with self._judging:
-                accept = bool(await self._judge(work))
+                accept = await judged(self._judge, work, until=float(message["commit_until"]))
             salt = os.urandom(32)
             commitment = messages.commitment(
                 domain=request.domain, answer=answer, round=round, voter=self.wallet, vote=int(accept), salt=salt
