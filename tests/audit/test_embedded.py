@@ -201,6 +201,31 @@ async def market(tmp_path: Path) -> AsyncIterator[Market]:
         yield made
 
 
+async def test_an_address_that_is_used_again_is_no_finding(market: Market) -> None:
+    """A buyer may post under the same id once its request is reaped; the log there stays that of the first."""
+    reviewed = specification("review")
+    request = await market.post(1, reviewed)
+    panel = await market.draw(request)
+    domain = bytes((await market.state(request)).domain)
+    answer = market.answer(reviewed, domain, 0, market.labelers[0], "cat", [(voter, 1) for voter in panel[:2]])
+    await market.settle(request, reviewed, [Task(0, (answer,))], panel[:2])
+    me, mint = market.buyer.pubkey(), market.mint.pubkey()
+    await market.chain.send([market.ix.cancel_request(buyer=me, request=request)], payer=market.buyer)
+    await market.chain.advance_clock(PARAMS["grace"] + 1)
+    await market.close(request)
+    await market.chain.advance_clock(PARAMS["unstake_window"])
+    collect = market.ix.collect_fees(request=request, mint=mint, token_program=TOKEN)
+    reap = market.ix.reap_request(request=request, buyer=me, mint=mint, token_program=TOKEN)
+    await market.chain.send([collect, reap], payer=market.operator)
+    path = market.logs / f"{request}.jsonl"
+    log = path.read_bytes()
+    await market.post(1, reviewed)
+    path.write_bytes(log)
+    report = await market.audit()
+    assert report.finding is None, str(report)
+    assert (report.requests, report.batches, report.locked) == (2, 1, {0: 800 * UNIT})
+
+
 async def test_a_real_market_fits_and_a_changed_log_does_not(market: Market) -> None:
     reviewed, agreed = specification("review"), specification("agreement")
     first = await market.post(1, reviewed)

@@ -40,6 +40,7 @@ class _Auditor:
         self.counters: Counters = {}
         self.records = Records()
         self.requests: dict[bytes, Books] = {}
+        self.reaped: list[Books] = []  # whose address another request has taken since
         self.disputes: dict[bytes, bytes] = {}  # dispute → labeler's wallet
         self.disputed = False
 
@@ -61,6 +62,8 @@ class _Auditor:
 
     def _on_RequestPosted(self, data: Any, event: ChainEvent) -> None:
         books = Books(bytes(data.request), data, data.locked, settled_event=self.report.events)
+        if (before := self.requests.get(books.address)) is not None:
+            self.reaped.append(before)
         self.requests[books.address] = books
         self.report.requests += 1
 
@@ -174,8 +177,11 @@ class _Auditor:
 
     async def close(self) -> None:
         """After the last event: no log says more than the chain, and every account is what the replay comes to."""
-        for books in self.requests.values():
-            if books.header is None and (lines := self.logs.lines(books.name)) is not None:
+        again = {books.address for books in self.reaped}
+        for books in (*self.reaped, *self.requests.values()):
+            # One log stands for an address: which of several requests it is of, their batches have said.
+            unread = books.header is None and books.address not in again
+            if unread and (lines := self.logs.lines(books.name)) is not None:
                 books.open_log(lines, program=self.reader.program)
             if books.header is not None and (line := books.next_line()) is not None:
                 raise Scope(books.name, line.batch).fail("vote log", "a batch that was never settled on chain")
@@ -188,7 +194,8 @@ class _Auditor:
                     logs=self.logs,
                     scope=books.scope,
                 )
-            await self._check_account(books)
+            if self.requests[books.address] is books:
+                await self._check_account(books)
             mint = books.posted.mint_index
             for name in ("locked", "paid_labelers", "paid_validators", "fees", "refunded"):
                 self.report.add(name, mint, getattr(books, name))
