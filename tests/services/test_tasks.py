@@ -160,6 +160,29 @@ async def test_a_cancelled_request_hands_out_nothing_but_takes_work_in_hand(join
     assert (await labeler.submit(lease, LABEL))["state"] in ("submitted", "judging", "judged", "settled")
 
 
+async def test_a_verdict_waits_for_a_lease_by_which_an_answer_may_still_come(
+    join, post, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that several batches settle has the same answers in each, or no validator signs the second."""
+
+    async def sweep() -> int:
+        return 0
+
+    monkeypatch.setattr(server.market.tasks, "sweep", sweep)
+    name, (first, late), buyer = await _market(join, post, labelers=2, items=1, overlap=3)
+    address, db = unb58(name), server.market.db
+    (lease,) = await first.claim()
+    await first.submit(lease, LABEL)
+    (lease,) = await late.claim()
+    await buyer.end(name, cancel=True)
+    async with db.session() as session:
+        await session.connection.execute("update leases set expires_at = now() - interval '1 second'")
+    assert await db.execute("tasks_closing", address, 400) == "UPDATE 0"
+    await late.submit(lease, LABEL)
+    due = await db.execute("tasks_closing", address, 400), len(await db.fetch("tasks_due", address, 400))
+    assert due in (("UPDATE 1", 1), ("UPDATE 0", 1)), "the settler may have been faster"
+
+
 async def test_a_draft_is_not_worked_on(join, post, server: Server) -> None:
     buyer = await join("buyer")
     labeler = await join("labeler", stake="100")

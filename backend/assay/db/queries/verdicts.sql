@@ -33,11 +33,12 @@ limit $2
 
 -- tasks_closing
 -- Tasks of a closing request that can get no more answers, since nobody holds a lease, are due as they are; $2 at once.
+-- A lease that has ended counts until it is swept: an answer may still come by it, and a verdict rests on all answers.
 update tasks t set due_at = (select max(a.submitted_at) from answers a where a.task = t.id)
 where t.id = any(array(
     select u.id from tasks u
     where u.request = $1 and u.batch is null and u.due_at is null and u.answers_done > 0
-      and not exists (select 1 from leases l where l.task = u.id and l.expires_at > now())
+      and not exists (select 1 from leases l where l.task = u.id)
     limit $2)) and t.due_at is null
 
 -- answers_due
