@@ -6,13 +6,19 @@ import json
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from assay import cli
 from assay.chain.keys import ensure_key
 from assay.db.postgres import EmbeddedPostgres
+from assay.demo import audit
+from assay.demo.audit import DEFAULT_HOME
+from assay.demo.serve import HOME
+from assay.services.audit.report import Finding, Report
 
 NOBODY = "http://127.0.0.1:1"
 Call = Callable[..., str]
@@ -139,3 +145,16 @@ def test_a_home_of_a_newer_version_is_refused(
     assert "9999_later.sql, which this version does not know" in refused("serve", "--home", str(tmp_path / "home"))
     monkeypatch.setenv("ASSAY_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
     assert "ASSAY_DATABASE_URL" in refused("serve", "--home", str(tmp_path / "home"))
+
+
+@pytest.mark.parametrize(
+    ("command", "home"), [("demo", DEFAULT_HOME), ("replay", DEFAULT_HOME), ("up", HOME), ("serve", Path(".assay"))]
+)
+def test_the_help_names_the_home_that_is_used(command: str, home: Path) -> None:
+    (option,) = [one for one in get_command(cli.app).commands[command].params if one.name == "home"]
+    assert option.show_default == str(home)
+
+
+def test_a_finding_is_told_in_words() -> None:
+    found = replace(Report(), finding=Finding("tally", "good: 2 instead of 1", batch=3)).as_dict()
+    assert "DOES NOT FIT: tally: good: 2 instead of 1 [batch 3]" in audit.text(found)

@@ -22,7 +22,10 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Home = Annotated[Path | None, typer.Option(help="Folder in which everything lies.", show_default=".assay")]
+HOME = "Folder in which everything lies."
+Home = Annotated[Path | None, typer.Option(help=HOME, show_default=".assay")]
+DemoHome = Annotated[Path | None, typer.Option(help=HOME, show_default=".assay/demo")]
+UpHome = Annotated[Path | None, typer.Option(help=HOME, show_default=".assay/market")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Rpc = Annotated[
     str | None, typer.Option("--rpc", metavar="URL", help="A cluster's JSON-RPC instead of the embedded chain.")
@@ -37,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @app.command()
 def demo(
-    home: Home = None,
+    home: DemoHome = None,
     rpc: Rpc = None,
     answers: Annotated[
         Path | None, typer.Option(help="Replay a crowd's answers: a CSV file with the columns task,worker,label.")
@@ -70,7 +73,7 @@ def demo(
 
 @app.command()
 def up(
-    home: Home = None,
+    home: UpHome = None,
     rpc: Rpc = None,
     port: Annotated[int, typer.Option(help="Port of the API and the pages.")] = 8080,
     validators: Annotated[int, typer.Option(min=3, max=12, help="Validator processes.")] = 3,
@@ -96,7 +99,7 @@ def serve(
 
 
 @app.command()
-def replay(home: Home = None, rpc: Rpc = None, as_json: AsJson = False) -> None:
+def replay(home: DemoHome = None, rpc: Rpc = None, as_json: AsJson = False) -> None:
     """Audit: recompute every verdict, tally, payment and log head from chain and vote log alone."""
     from assay.demo import audit
 
