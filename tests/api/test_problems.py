@@ -119,3 +119,22 @@ async def test_the_client_tries_again_when_told_to_wait(server: Server, monkeypa
     async with Client(server.url) as client:
         for _ in range(6):
             assert (await client.market())["panel_size"] == 3
+
+
+async def test_made_up_tokens_share_their_addresses_bucket(
+    server: Server, join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from assay.api import problems
+
+    known = await join(None)
+    await known.me()
+    defaults = {**problems.limit.__kwdefaults__, "anonymous": Limiter(rate=0.01, burst=3)}
+    monkeypatch.setattr(problems.limit, "__kwdefaults__", defaults)
+    async with aiohttp.ClientSession() as session:
+        found = []
+        for number in range(5):
+            headers = {"Authorization": f"Bearer made-up-{number}"}
+            async with session.get(f"{server.url}/v1/me", headers=headers) as response:
+                found.append(response.status)
+    assert found == [401, 401, 401, 429, 429]
+    assert (await known.me())["wallet"] == known.wallet

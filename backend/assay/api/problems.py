@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from assay.api.routing import MARKET
 from assay.errors import PROBLEM_TYPE, AssayError, TooManyRequests
 
 log = structlog.get_logger(__name__)
@@ -73,7 +74,7 @@ class Limiter:
         self._buckets[key] = (level - 1, now)
 
 
-# Who is not signed in shares a bucket with its address; a token has its own.
+# Who is not signed in shares a bucket with its address. A token has its own once it was found good: any can be made up.
 ANONYMOUS = Limiter(rate=200, burst=4000)
 SIGNED_IN = Limiter(rate=500, burst=4000)
 UNLIMITED = {"/healthz", "/metrics"}
@@ -83,11 +84,12 @@ def limit(request: web.Request, *, anonymous: Limiter = ANONYMOUS, signed_in: Li
     """Takes a token of the caller's bucket."""
     if request.path in UNLIMITED:
         return
-    token = request.headers.get("Authorization")
-    if token is None:
-        anonymous.take(request.remote or "")
-    else:
+    _, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip()
+    if token and request.app[MARKET].sessions.remembers(token):
         signed_in.take(token)
+    else:
+        anonymous.take(request.remote or "")
 
 
 def problem(body: dict[str, object], status: int, *, headers: dict[str, str] | None = None) -> web.Response:
