@@ -10,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 from solders.keypair import Keypair
 
 from assay.client import Client
@@ -19,6 +20,13 @@ from assay.server import Server
 from assay.settings import load
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command that ran in this process has set logging up, on a stream that is closed when its test is over."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
