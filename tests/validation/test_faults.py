@@ -16,7 +16,7 @@ from assay.chain import tokens
 from assay.chain.instructions import Instructions
 from assay.chain.keys import ensure_key
 from assay.domain import canonical, messages
-from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, SignatureInvalid
+from assay.errors import AccountMissing, AlreadyDone, Conflict, FieldError, Forbidden, SignatureInvalid
 from assay.services.confirm import Confirmer
 from assay.services.engine import Engine
 from assay.services.settlement import Settler
@@ -291,6 +291,36 @@ async def test_a_request_that_nobody_can_sit_for_holds_no_other_up(stage: Callab
         return len((await panels.view(request, fresh=True)).panel) == 3
 
     await market.until(drawn, what="a panel of three", seconds=20)
+
+
+async def test_a_request_that_cannot_be_read_keeps_no_round_of_another_open(
+    stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = await stage(vote_seconds=2)
+    gone, other = [(await labelled(market, mode="review", items=1))[2] for _ in range(2)]
+    panels, db = market.market.engine.parts.panels, market.market.db
+    view = panels.view
+
+    async def rounds(address: str) -> list[Any]:
+        async with db.session() as session:
+            query = "select round, state from rounds where request = $1 order by round"
+            return [tuple(row) for row in await session.connection.fetch(query, messages.unb58(address))]
+
+    async def opened() -> bool:
+        return bool(await rounds(gone) and await rounds(other))
+
+    async def partly(request: bytes, *, fresh: bool = False) -> Any:
+        if request == messages.unb58(gone):
+            raise AccountMissing("there is no such request")
+        return await view(request, fresh=fresh)
+
+    await market.until(opened, what="rounds of both")
+    monkeypatch.setattr(panels, "view", partly)
+
+    async def over() -> bool:
+        return (0, "failed") in await rounds(gone) and (0, "failed") in await rounds(other)
+
+    await market.until(over, what="both rounds over", seconds=20)
 
 
 async def test_panel_is_replaced_after_its_term(stage: Callable[..., Any]) -> None:

@@ -17,7 +17,7 @@ from assay.domain import canonical, entries, messages, tally, verdict
 from assay.domain.similarity import agrees
 from assay.domain.spec import Spec
 from assay.domain.work import Vote
-from assay.errors import AssayError
+from assay.errors import AccountMissing, AssayError, ChainError
 from assay.services import votes
 from assay.services.hub import Hub
 from assay.services.panels import Panels, View
@@ -128,21 +128,31 @@ class Verdicts:
         decided = []
         for row in await self._db.fetch("rounds_overdue"):
             answer, round = row["answer"], row["round"]
-            state = await self._db.row("round_state", answer, round)
-            if state is None:
-                continue
-            if state["state"] == "commit":
-                if state["commits"] >= await self._needed(state):
-                    await self._db.execute(
-                        "round_close_commits", answer, round, float(self._market.settings.vote_seconds)
-                    )
-                    await self._push_openings(answer, round)
-                else:
-                    await self._db.execute("round_failed", answer, round)
-                    log.warning("round failed", answer=answer.hex(), round=round, commits=state["commits"])
-            elif (request := await self._decide(answer, round)) is not None:
-                decided.append(request)
+            try:
+                request = await self._close(answer, round)
+            except AccountMissing:  # its request is gone from the chain: nothing of it is judged any more
+                await self._db.execute("round_failed", answer, round)
+            except ChainError as error:  # those of other requests must not wait for it
+                log.warning("round not closed", answer=answer.hex(), round=round, error=str(error))
+            else:
+                if request is not None:
+                    decided.append(request)
         return decided
+
+    async def _close(self, answer: bytes, round: int) -> bytes | None:
+        """Takes a round that is over a step on; its request's address if that made a verdict."""
+        state = await self._db.row("round_state", answer, round)
+        if state is None:
+            return None
+        if state["state"] != "commit":
+            return await self._decide(answer, round)
+        if state["commits"] >= await self._needed(state):
+            await self._db.execute("round_close_commits", answer, round, float(self._market.settings.vote_seconds))
+            await self._push_openings(answer, round)
+        else:
+            await self._db.execute("round_failed", answer, round)
+            log.warning("round failed", answer=answer.hex(), round=round, commits=state["commits"])
+        return None
 
     async def _needed(self, row: Any) -> int:
         """Votes that make a verdict: as many as signatures make a quorum."""
