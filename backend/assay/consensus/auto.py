@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .answers import Answers, Choice, choice_from_posterior, choice_labels
 from .collusion import Collusion, detect, evidence_weights
-from .latent import LatentClass
+from .latent import LatentClass, matrices_fit
 from .majority import Majority, count_votes, vote_posterior
 from .numeric import largest
 from .one_coin import OneCoin
@@ -82,7 +82,7 @@ class Auto:
         views = (mixture, self._mix(posteriors, self.voices_)) if self.weights_ != self.voices_ else (mixture,)
         gain = max(expected_gain(answers, view, posteriors["majority"]) for view in views)
         overrules = gain >= LEAST_GAIN
-        structure = "dawid_skene" if self.subtypes_ == 1 else f"subtypes_{self.subtypes_}"
+        structure = {0: "one_coin", 1: "dawid_skene"}.get(self.subtypes_, f"subtypes_{self.subtypes_}")
         return choice_from_posterior(
             answers,
             _temper(mixture, self.temperature_) if overrules else posteriors["majority"],
@@ -102,7 +102,9 @@ class Auto:
         )
 
     def _held_out(self, answers: Answers, weights: NDArray[Any]) -> dict[int, float]:
-        """Mean log-likelihood of held-out answers for each number of subtypes."""
+        """Mean log-likelihood of held-out answers for each number of subtypes; of none where matrices do not fit."""
+        if not matrices_fit(answers):
+            return {0: 0.0}
         if answers.n_classes < 2 or len(answers) < 10:
             return {1: 0.0}
         draw = np.random.default_rng(self.seed)
@@ -127,13 +129,17 @@ class Auto:
     def _fit_experts(self, answers: Answers, weights: NDArray[Any]) -> dict[str, Any]:
         tolerance = 1e-3 if len(answers) > LARGE else 1e-4
         rounds = 50 if len(answers) > LARGE else 200
+        one_coin = OneCoin(weights=weights, tolerance=tolerance).fit(answers)
+        majority = Majority().fit(answers)
+        if self.subtypes_ == 0:
+            return {"structure": one_coin, "uniform": one_coin, "one_coin": one_coin, "majority": majority}
         structure = LatentClass(subtypes=self.subtypes_, weights=weights, tolerance=tolerance, max_iterations=rounds)
         uniform = LatentClass(class_prior="uniform", weights=weights, tolerance=tolerance)
         return {
             "structure": structure.fit(answers),
             "uniform": uniform.fit(answers),
-            "one_coin": OneCoin(weights=weights, tolerance=tolerance).fit(answers),
-            "majority": Majority().fit(answers),
+            "one_coin": one_coin,
+            "majority": majority,
         }
 
     @staticmethod

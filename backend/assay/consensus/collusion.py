@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from . import copies
 from .answers import Answers, Ints
-from .latent import LatentClass
+from .latent import MOST_CELLS, LatentClass
 from .majority import common_accuracy, count_votes, vote_posterior
 from .numeric import normalise
 
@@ -28,6 +28,11 @@ noise have 0.9.
 """
 COPY_EXCESS = 0.9
 """From here on members are plain copies."""
+
+MOST_CLASSES = 100
+"""More are put together: two who answer alike by chance are as rare in a hundred as in a thousand."""
+BLOCK_CELLS = 8_000_000
+"""Cells of matrices that are compared at a time, which bounds memory."""
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -135,33 +140,37 @@ def pair_excess(
     for k in range(classes):
         scores[k] = np.bincount(answers.task, weights=logs[:, k], minlength=answers.n_tasks) + np.log(prior[k])
     known = np.flatnonzero(answers.gold >= 0)
-    expected, ratio = np.empty((2, pairs[0].size))
-    for low in range(0, expected.size, 500_000):  # in blocks, to bound memory
-        a, b = pairs[0][low : low + 500_000], pairs[1][low : low + 500_000]
-        task = answers.task[a]
-        rest = scores[:, task] - logs[a].T - logs[b].T
-        normalise(rest)
-        if known.size:
-            gold = answers.gold[task]
-            rest[:, gold >= 0] = 0
-            rest[gold[gold >= 0], np.flatnonzero(gold >= 0)] = 1
-        one, two = emission[answers.worker[a]], emission[answers.worker[b]]
-        expected[low : low + 500_000] = (rest.T * (one * two).sum(axis=2)).sum(axis=1)
-        first = np.take_along_axis(one, answers.label[a][:, None, None], axis=2)[:, :, 0]
-        second = np.take_along_axis(two, answers.label[a][:, None, None], axis=2)[:, :, 0]
-        ratio[low : low + 500_000] = (rest.T * (first + second)).sum(axis=1) / (
-            2 * (rest.T * first * second).sum(axis=1)
-        )
-    agree = answers.label[pairs[0]] == answers.label[pairs[1]]
     key = answers.worker[pairs[0]].astype(np.int64) * answers.n_workers + answers.worker[pairs[1]]
     unique, inverse = np.unique(key, return_inverse=True)
+    i, j = unique // max(answers.n_workers, 1), unique % max(answers.n_workers, 1)
     total = np.bincount(inverse, minlength=unique.size).astype(np.float64)
+    agree = answers.label[pairs[0]] == answers.label[pairs[1]]
+    expected, ratio = np.empty((2, pairs[0].size))
+    order = np.argsort(inverse, kind="stable")
+    end = np.concatenate([[0], np.cumsum(total)]).astype(np.int64)
+    block, lines = (max(1, min(500_000, BLOCK_CELLS // cells)) for cells in (classes**2, classes))
+    for low in range(0, unique.size, block):
+        high = min(low + block, unique.size)
+        alike = (emission[i[low:high]] * emission[j[low:high]]).sum(axis=2)
+        for begin in range(int(end[low]), int(end[high]), lines):
+            rows = order[begin : min(begin + lines, int(end[high]))]
+            a, b = pairs[0][rows], pairs[1][rows]
+            task, label = answers.task[a], answers.label[a]
+            rest = scores[:, task] - logs[a].T - logs[b].T
+            normalise(rest)
+            if known.size:
+                gold = answers.gold[task]
+                rest[:, gold >= 0] = 0
+                rest[gold[gold >= 0], np.flatnonzero(gold >= 0)] = 1
+            expected[rows] = (rest.T * alike[inverse[rows] - low]).sum(axis=1)
+            first, second = emission[answers.worker[a], :, label], emission[answers.worker[b], :, label]
+            ratio[rows] = (rest.T * (first + second)).sum(axis=1) / (2 * (rest.T * first * second).sum(axis=1))
     mean = np.bincount(inverse, weights=expected, minlength=unique.size).astype(np.float64)
     seen = np.bincount(inverse, weights=agree, minlength=unique.size).astype(np.float64)
     variance = np.bincount(inverse, weights=expected * (1 - expected), minlength=unique.size).astype(np.float64)
     return _Excess(
-        unique // max(answers.n_workers, 1),
-        unique % max(answers.n_workers, 1),
+        i,
+        j,
         total,
         seen - mean,
         variance + 1e-9,
@@ -381,12 +390,25 @@ def _search(
     return groups, common
 
 
+def _coarse(answers: Answers) -> Answers:
+    """The same answers in at most `MOST_CLASSES`, and in as many as matrices fit: those of one remainder are one."""
+    classes = max(2, min(MOST_CLASSES, math.isqrt(MOST_CELLS // max(answers.n_workers, 1))))
+    if answers.n_classes <= classes:
+        return answers
+    gold = np.where(answers.gold >= 0, answers.gold % classes, answers.gold)
+    return Answers(
+        answers.task, answers.worker, answers.label % classes, answers.n_tasks, answers.n_workers, classes, gold
+    )
+
+
 def detect(answers: Answers, *, alpha: float = 1e-3, flag_excess: float = FLAG_EXCESS, rounds: int = 3) -> Collusion:
     """Find groups, judge the tasks anew with each group's copies counted once, and look again.
 
     Starts from the vote (weighted by each worker's record on gold, where there is gold) rather than from a fitted
-    model, since a model fitted to a crowd with a strong group takes the group for the truth.
+    model, since a model fitted to a crowd with a strong group takes the group for the truth. Of very many classes
+    several count as one: whoever copies still agrees, and matrices stay affordable.
     """
+    answers = _coarse(answers)
     if not len(answers) or answers.n_classes < 2:
         none = np.zeros(answers.n_workers, np.bool_)
         return Collusion((), none, none.copy(), np.full(answers.n_workers, -1, np.int32), 0.0)

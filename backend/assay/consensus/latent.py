@@ -16,6 +16,19 @@ from .numeric import beta_strength, crowd_accuracy, normalise
 
 ClassPrior = Literal["estimated", "uniform"]
 
+MOST_CELLS = 8_000_000
+"""Cells of all workers' matrices that are kept at most."""
+FEW_CELLS = 500_000
+"""So many always are."""
+CELLS_AN_ANSWER = 40
+"""Beyond these, what a row knows is its prior, which is a one-coin worker's."""
+
+
+def matrices_fit(answers: Answers) -> bool:
+    """Whether a matrix for each worker is affordable, and worth it: their n_workers · n_classes² cells."""
+    cells = answers.n_workers * answers.n_classes**2
+    return cells <= FEW_CELLS or cells <= min(MOST_CELLS, CELLS_AN_ANSWER * len(answers))
+
 
 class Layout:
     """Answers sorted by task: `task`, `cell` = worker · classes + label, `weight` (or None), and where each task's
