@@ -147,7 +147,8 @@ def kind_of(rows: Sequence[Row]) -> str:
     """The kind that labels look like; `--kind` decides where they mislead.
 
     JSON objects are boxes, masks or key points; a>b of the same items always is a ranking; a|b is a set; text has three
-    words or more on the mean, and as many different ones as tasks. number: all labels are numbers, more than 20
+    words or more on the mean and as many different ones as tasks, or more different ones than tasks (and than 20) that
+    are no numbers: classes come again. number: all labels are numbers, more than 20
     different ones, and workers agree better by distance than by identity, beyond noise (Krippendorff's alpha, interval
     against nominal): codes of classes have no distance to agree by. All else is a choice.
     """
@@ -160,10 +161,11 @@ def kind_of(rows: Sequence[Row]) -> str:
     if any("|" in value for value in values):
         return "multi-choice"
     words = sum(len(row[2].split()) for row in rows) / max(len(rows), 1)
-    if words >= 3 and len(values) >= len({row[0] for row in rows}):
+    tasks = len({row[0] for row in rows})
+    if words >= 3 and len(values) >= tasks:
         return "text"
     if len(values) <= 20 or not all(_is_number(value) for value in values):
-        return "choice"
+        return "text" if len(values) > max(20, tasks) else "choice"
     from assay.consensus import encode
     from assay.consensus.agreement import krippendorff_alpha
 

@@ -168,6 +168,9 @@ def test_kinds_of_text_sets_and_rankings() -> None:
     assert kind_of([("1", "a", "x>y"), ("2", "a", "y>z")]) == "choice"
     assert kind_of([("1", "a", "x|y"), ("2", "a", "y")]) == "multi-choice"
     assert kind_of([("1", "a", "the cat sat"), ("2", "a", "a dog ran off")]) == "text"
+    plates = [(str(t), w, f"k{t}x{w if t % 2 else 'a'}") for t in range(20) for w in "abc"]
+    assert kind_of(plates) == "text", "words that hardly come again"
+    assert kind_of([(str(t), "a", f"class {t % 30}") for t in range(60)]) == "choice"
     assert kind_of([("1", "a", "[]"), ("2", "a", json.dumps([BOX]))]) == "boxes"
     assert kind_of([("1", "a", "²"), ("2", "a", "{not json")]) == "choice"
 
