@@ -15,10 +15,21 @@ from solders.instruction import AccountMeta, Instruction
 from assay.chain import tokens
 from assay.chain.instructions import Instructions
 from assay.chain.keys import ensure_key
+from assay.client import Client
 from assay.domain import canonical, messages
-from assay.errors import AccountMissing, AlreadyDone, Conflict, FieldError, Forbidden, SignatureInvalid
+from assay.errors import (
+    AccountMissing,
+    AlreadyDone,
+    ChainUnavailable,
+    Conflict,
+    FieldError,
+    Forbidden,
+    SignatureInvalid,
+)
+from assay.services import engine as engines
 from assay.services.confirm import Confirmer
 from assay.services.engine import Engine
+from assay.services.publish import Publisher
 from assay.services.settlement import Settler
 
 TOKEN = 10**6
@@ -336,6 +347,36 @@ async def test_panel_is_replaced_after_its_term(stage: Callable[..., Any]) -> No
 
     await market.until(replaced, what="another panel")
     await paid_once(market, buyer, labelers, address, items=3)
+
+
+async def test_a_log_that_cannot_be_written_keeps_no_house_from_being_kept(
+    stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = await stage()
+    await market.start_workers()
+    buyer, _, address = await labelled(market)
+    await market.until_settled(buyer, address, 9)
+    await market.server.stop()
+
+    async def fail(self: Publisher, request: bytes) -> int:
+        raise ChainUnavailable("its settlements are not to be had")
+
+    publish, path = Publisher.publish, market.settings.log_dir / f"{address}.jsonl"
+    log = path.read_bytes()
+    path.unlink()
+    monkeypatch.setattr(engines, "CHORE_SECONDS", 0.5)
+    monkeypatch.setattr(Publisher, "publish", fail)
+    await market.reopen()
+    buyer = Client(market.server.url, key=buyer.key)
+    market.clients.append(await buyer.__aenter__())
+    panels, request = market.market.engine.parts.panels, messages.unb58(await market.post(buyer))
+
+    async def drawn() -> bool:
+        return len((await panels.view(request, fresh=True)).panel) == 3
+
+    await market.until(drawn, what="a panel", seconds=20)
+    monkeypatch.setattr(Publisher, "publish", publish)
+    await market.until(lambda: path.exists() and path.read_bytes() == log, what="the log", seconds=20)
 
 
 async def test_a_log_of_the_first_version_is_written_anew(stage: Callable[..., Any]) -> None:

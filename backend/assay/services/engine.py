@@ -47,7 +47,8 @@ REMIND = 5.0
 TICK = 0.25
 """Seconds after which a loop looks again though it heard nothing."""
 HOUSEKEEPING = 0.5
-RETIRE_SECONDS = 60.0
+CHORE_SECONDS = 60.0
+"""Seconds between looks at lookup tables of ended requests, and at logs that could not be written."""
 LIKELY = 100
 """Labelers who are put into a new request's lookup tables before they work on it."""
 BELIEVED = 30.0
@@ -218,15 +219,17 @@ class Engine:
         """Panels for requests that have none, lookup tables for those who work, tasks back, logs complete."""
         await self.parts.publisher.publish_all()
         for row in await self.market.db.fetch("participants_working", POOL // 2):
-            await self.parts.pool(await self.market.participants.get(row["wallet"]))
-        retire_at = 0.0
+            if (one := await self.market.participants.find(row["wallet"])) is not None:
+                await self.parts.pool(one)
+        chores_at = 0.0
         while True:
             for row in await self.market.db.fetch("requests_to_draw"):
                 with contextlib.suppress(AssayError):
                     await self._prepare(row["address"])
             await self.market.funding.again_everywhere()
-            if time.monotonic() > retire_at:
-                retire_at = time.monotonic() + RETIRE_SECONDS
+            if time.monotonic() > chores_at:
+                chores_at = time.monotonic() + CHORE_SECONDS
+                self.parts.publisher.publish_again()
                 with contextlib.suppress(AssayError):
                     await self.parts.tables.retire()
             await asyncio.sleep(HOUSEKEEPING)

@@ -38,6 +38,7 @@ class Publisher:
         self._next: dict[bytes, int] = {}
         self._locks: dict[bytes, asyncio.Lock] = {}
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
+        self._behind: set[bytes] = set()
 
     def path(self, request: bytes) -> Path:
         """The log of a request."""
@@ -76,7 +77,10 @@ class Publisher:
             while await self.publish(request):
                 pass
         except (AssayError, OSError) as error:
+            self._behind.add(request)
             log.warning("log not written", request=messages.b58(request), error=str(error))
+        else:
+            self._behind.discard(request)
 
     async def lines(self, request: bytes, *, after: int = 0) -> bytes:
         """The log without its first `after` lines; only whole lines."""
@@ -90,7 +94,12 @@ class Publisher:
     async def publish_all(self) -> None:
         """`publish` for every request that has settled batches: what a crash left unwritten."""
         for row in await self._db.fetch("requests_with_batches"):
-            await self.publish(row["request"])
+            await self._quietly(row["request"])
+
+    def publish_again(self) -> None:
+        """Has those written whose log could not be."""
+        for request in self._behind:
+            self.kick(request)
 
     async def _begin(self, request: bytes) -> int:
         """Makes or mends the file; the number of the next batch."""
