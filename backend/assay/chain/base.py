@@ -139,8 +139,9 @@ class Chain(Protocol):
 
     program: Program
     pace: float
-    """Seconds after a landing for which another transaction lands no sooner by being sent at once. On a cluster one is
-    confirmed when its slot ends, the next one at the end of the next slot: waiting a part of it takes more along.
+    """Seconds after a landing within which it makes no difference when the next transaction is sent.
+
+    On a cluster one is confirmed when its slot ends, the next one when the next slot does.
     """
 
     async def send(

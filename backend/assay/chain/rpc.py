@@ -48,8 +48,8 @@ from assay.chain.rpc_sender import Sender
 from assay.chain.rpc_views import b58encode
 from assay.errors import BadRequest, BlockhashExpired, ChainError, ChainUnavailable, ConfigError, TransactionFailed
 
-PACE = 0.1
-"""Of a slot of 0.4 s; the rest is for the panel's signatures and the way to the leader."""
+PACE = 0.2
+"""Of a slot of 0.4 s: news of a landing come late, and leaders are some way off."""
 RESIGN = 4
 """Times that `send` signs anew after an expiry before it gives up."""
 FRESH_SECONDS = 2.0

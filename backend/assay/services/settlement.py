@@ -67,6 +67,9 @@ class Settler:
         self.news = asyncio.Event()
         self._told: tuple[int, int, tuple[str, ...]] | None = None
         self._landed = 0.0
+        self._took = 0.0
+        """When the last batch landed (monotonic), and how long the panel took to sign it: what has to be in time for the
+        next slot is begun so much earlier."""
 
     async def run(self) -> None:
         """Until cancelled, or the request is closed."""
@@ -111,7 +114,7 @@ class Settler:
             return None
         settings = self._market.settings
         left = (due.since + timedelta(milliseconds=settings.batch_ms) - datetime.now(UTC)).total_seconds()
-        left = max(left, self._landed + self._market.chain.pace - time.monotonic())
+        left = max(left, self._landed + self._market.chain.pace - self._took - time.monotonic())
         if left > 0 and due.waiting < settings.batch_records:
             await asyncio.sleep(min(left, LOOK))
             return None
@@ -171,7 +174,9 @@ class Settler:
         if view.next_batch < proposal.batch:
             raise Conflict(f"batch {proposal.batch} is ahead of the chain's {view.next_batch}")
         signatures = await self._submitted(proposal, view) if begun else None
+        asked = time.monotonic()
         signatures = signatures or await self._signatures(proposal, view)
+        self._took = time.monotonic() - asked
         if signatures is None:
             await self._no_quorum(proposal)
             return
