@@ -68,8 +68,9 @@ class Settler:
         self._told: tuple[int, int, tuple[str, ...]] | None = None
         self._landed = 0.0
         self._took = 0.0
-        """When the last batch landed (monotonic), and how long the panel took to sign it: what has to be in time for the
-        next slot is begun so much earlier."""
+        """When the last batch landed (monotonic), and how long the panel took to sign it: the next is begun so much
+        earlier.
+        """
 
     async def run(self) -> None:
         """Until cancelled, or the request is closed."""
