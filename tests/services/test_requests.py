@@ -150,6 +150,31 @@ async def test_an_event_that_could_not_be_read_is_read_again(
             await asyncio.sleep(0.05)
 
 
+async def test_an_event_that_cannot_be_projected_stops_no_other(
+    join, post, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(request: bytes) -> bool:
+        raise ValueError("what nobody thought of")
+
+    buyer = await join("buyer")
+    address = unb58((await post(buyer))["address"])
+    monkeypatch.setattr(server.market.requests, "sync", fail)
+    end = await server.market.relay.end(await server.market.requests.info(address), cancel=True)
+    await server.market.chain.send([end], payer=buyer.key)
+    await asyncio.sleep(0.5)  # the indexer meets it
+    monkeypatch.undo()
+    later = (await post(await join("buyer")))["address"]
+    async with asyncio.timeout(20):
+        while not await _indexed(server, later):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def _indexed(server: Server, address: str) -> bool:
+    async with server.market.db.session() as session:
+        query = "select true from chain_events where name = 'RequestPosted' and data ->> 'request' = $1"
+        return bool(await session.connection.fetchval(query, address))
+
+
 async def test_sol_sent_ahead_keeps_nobody_out(server: Server) -> None:
     """Anybody can send SOL to another's addresses before there is anything at them."""
     async with Client(server.url, key=Keypair()) as victim:

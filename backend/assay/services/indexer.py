@@ -17,7 +17,7 @@ from solders.pubkey import Pubkey
 
 from assay.chain.base import Cursor, Event
 from assay.domain import messages
-from assay.errors import AssayError, ChainError, ChainUnavailable
+from assay.errors import AssayError, ChainUnavailable, Unavailable
 
 if TYPE_CHECKING:
     from assay.services.confirm import Confirmer
@@ -83,10 +83,10 @@ class Indexer:
         """
         try:
             await self._project(event)
-        except ChainUnavailable:
+        except (ChainUnavailable, Unavailable):
             raise
-        except ChainError as error:  # the same at every try
-            log.warning("event not projected", event=event.name, signature=event.signature, error=str(error))
+        except Exception:  # the same at every try: whoever can post it must not stop all others
+            log.exception("event not projected", event=event.name, signature=event.signature)
         place = {"slot": event.slot, "signature": event.signature, "index": event.index}
         async with self._db.transaction() as tx:
             new = await tx.value(
