@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 import msgspec
@@ -271,14 +272,23 @@ class LogQuery(Model):
 
 
 @routes.get("/v1/requests/{address}/log", media="application/jsonl", errors=(NotFound, Unavailable))
-async def log_lines(context: Context, query: LogQuery) -> web.Response:
+async def log_lines(context: Context, query: LogQuery) -> web.StreamResponse:
     """The published vote log of a request: its specification, then a line a settled batch."""
-    lines = await _engine(context).log_lines(context.address(), after=query.after)
-    return web.Response(body=lines, content_type="application/jsonl")
+    return await _streamed(context, await _engine(context).log_lines(context.address(), after=query.after))
 
 
 @routes.get("/v1/requests/{address}/handouts", media="application/jsonl", errors=(NotFound, Unavailable))
-async def handout_lines(context: Context, query: LogQuery) -> web.Response:
+async def handout_lines(context: Context, query: LogQuery) -> web.StreamResponse:
     """The published log of hand-outs: who was handed which task, by which lot, and what was given back."""
-    lines = await _engine(context).handout_lines(context.address(), after=query.after)
-    return web.Response(body=lines, content_type="application/jsonl")
+    return await _streamed(context, await _engine(context).handout_lines(context.address(), after=query.after))
+
+
+async def _streamed(context: Context, lines: AsyncGenerator[bytes, None]) -> web.StreamResponse:
+    """A log as it is read: however long it is, a piece at a time is held."""
+    response = web.StreamResponse(headers={"Content-Type": "application/jsonl"})
+    async with contextlib.aclosing(lines):
+        await response.prepare(context.request)
+        async for part in lines:
+            await response.write(part)
+    await response.write_eof()
+    return response

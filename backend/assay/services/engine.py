@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -300,15 +300,15 @@ class Engine:
         """Batches that wait for the signature of `wallet`, as pushed."""
         return await self.parts.settlement.open_for(wallet)
 
-    async def log_lines(self, request: bytes, *, after: int = 0) -> bytes:
-        """The published log of a request without its first `after` lines. Raises `NotFound`."""
+    async def log_lines(self, request: bytes, *, after: int = 0) -> AsyncGenerator[bytes, None]:
+        """The published log of a request without its first `after` lines, in pieces. Raises `NotFound`."""
         await self.market.requests.info(request)
-        return await self.parts.publisher.lines(request, after=after)
+        return self.parts.publisher.lines(request, after=after)
 
-    async def handout_lines(self, request: bytes, *, after: int = 0) -> bytes:
-        """The published log of hand-outs without its first `after` lines. Raises `NotFound`."""
+    async def handout_lines(self, request: bytes, *, after: int = 0) -> AsyncGenerator[bytes, None]:
+        """The published log of hand-outs without its first `after` lines, in pieces. Raises `NotFound`."""
         await self.market.requests.info(request)
-        return await self.parts.handouts.lines(request, after=after)
+        return self.parts.handouts.lines(request, after=after)
 
     def _on_join(self, wallet: bytes) -> None:
         """A validator connected: tell it what it still has to do."""

@@ -9,6 +9,7 @@ database.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from assay.domain.spec import Spec
 from assay.domain.standing import Judged
 from assay.domain.verdict import value_of
 from assay.errors import AssayError
-from assay.services.logfile import append, mend, read_after
+from assay.services.logfile import append, last_line, lines_after, mend
 
 if TYPE_CHECKING:
     from assay.services.market import Market
@@ -94,7 +95,7 @@ class HandOuts:
         if count == 0:
             return True
         rows = await self._db.fetch("assignment_lines_from", request, count - 1, count, 1)
-        last = await asyncio.to_thread(read_after, path, count - 1)
+        last = await asyncio.to_thread(last_line, path)
         if [row["text"].encode() + b"\n" for row in rows] == [last]:
             return True
         # An older database was put back, perhaps. What is published stays as it is.
@@ -102,9 +103,9 @@ class HandOuts:
         self._foreign.add(request)
         return False
 
-    async def lines(self, request: bytes, *, after: int = 0) -> bytes:
-        """The log without its first `after` lines; only whole lines."""
-        return await asyncio.to_thread(read_after, self.path(request), after)
+    def lines(self, request: bytes, *, after: int = 0) -> AsyncGenerator[bytes, None]:
+        """The log without its first `after` lines; only whole lines, in pieces."""
+        return lines_after(self.path(request), after)
 
     # -- owners -------------------------------------------------------------------------------------------------------
 

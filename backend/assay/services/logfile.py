@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+CHUNK = 1 << 20
+"""Bytes of a log that are read at a time."""
 
 
 def append(path: Path, data: bytes) -> None:
@@ -41,14 +47,45 @@ def mend(path: Path) -> int:
     return data.count(b"\n")
 
 
-def read_after(path: Path, after: int) -> bytes:
-    """The whole lines of a file without the first `after`."""
+def last_line(path: Path) -> bytes:
+    """The last line of a file that `mend` has seen; empty where there is none."""
     if not path.exists():
         return b""
     data = path.read_bytes()
-    start = 0
+    return data[data.rfind(b"\n", 0, -1) + 1 :]
+
+
+async def lines_after(path: Path, after: int) -> AsyncGenerator[bytes, None]:
+    """The whole lines of a file without the first `after`, in pieces of at most `CHUNK` bytes, however long it is."""
+    found = await asyncio.to_thread(_place, path, after)
+    if found is None:
+        return
+    file, left = found
+    try:
+        while left > 0 and (part := await asyncio.to_thread(file.read, min(CHUNK, left))):
+            left -= len(part)
+            yield part
+    finally:
+        file.close()
+
+
+def _place(path: Path, after: int) -> tuple[BinaryIO, int] | None:
+    """The file behind its first `after` lines, and the bytes from there to the end of its last whole line."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
     for _ in range(after):
-        start = data.find(b"\n", start) + 1
-        if start == 0:
-            return b""
-    return data[start : data.rfind(b"\n") + 1]
+        if not file.readline().endswith(b"\n"):
+            file.close()
+            return None
+    start, end = file.tell(), file.seek(0, os.SEEK_END)
+    while end > start:
+        begin = max(start, end - CHUNK)
+        file.seek(begin)
+        whole = file.read(end - begin).rfind(b"\n") + 1
+        end = begin + whole
+        if whole:
+            break
+    file.seek(start)
+    return file, end - start

@@ -7,6 +7,7 @@ start, and a line that was cut off is taken away first; so the file is always a 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from assay.domain import messages, votelog
 from assay.domain.votelog import Header, Line
 from assay.errors import AssayError, ChainUnavailable, FieldError
 from assay.services.handouts import HandOuts
-from assay.services.logfile import append, mend, read_after
+from assay.services.logfile import append, lines_after, mend
 from assay.services.proposals import Proposal, settled_event
 
 if TYPE_CHECKING:
@@ -82,10 +83,9 @@ class Publisher:
         else:
             self._behind.discard(request)
 
-    async def lines(self, request: bytes, *, after: int = 0) -> bytes:
-        """The log without its first `after` lines; only whole lines."""
-        path = self.path(request)
-        return await asyncio.to_thread(read_after, path, after)
+    def lines(self, request: bytes, *, after: int = 0) -> AsyncGenerator[bytes, None]:
+        """The log without its first `after` lines; only whole lines, in pieces."""
+        return lines_after(self.path(request), after)
 
     async def close(self) -> None:
         """Waits for what is being written."""
