@@ -86,6 +86,12 @@ def test_kind_is_read_from_the_labels() -> None:
     assert kind_of(codes) == "choice"
 
 
+def test_numbers_whose_squares_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    labels = write(tmp_path / "l.csv", "task,worker,label\n1,a,1e308\n1,b,-1e308\n2,a,3\n2,b,3\n")
+    with pytest.raises(FieldError, match=r"value: must lie between -1e\+100 and 1e\+100"):
+        run(labels, kind="number")
+
+
 def test_real_numbers() -> None:
     if not (DATA / "n_emotion").exists():
         pytest.skip("the real answers are not beside the checkout")

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.consensus import InvalidAnswers
-from assay.consensus.text import TEXT_METHODS, TextAnswers, distance, edit_distance, encode_texts, resolve_texts, rover
+from assay.consensus.text import (
+    TEXT_METHODS,
+    TextAnswers,
+    _align,
+    _align_long,
+    _differs,
+    distance,
+    edit_distance,
+    encode_texts,
+    resolve_texts,
+    rover,
+)
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "wizards", "quietly", "harbour", "walls"]
 
@@ -99,3 +112,22 @@ def test_edit_distance_is_its_definition(a, b):
             swap = table[i - 1][j - 1] + (a[i - 1] != b[j - 1])
             table[i][j] = min(swap, table[i - 1][j] + 1, table[i][j - 1] + 1)
     assert edit_distance(a, b) == table[-1][-1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_long_texts_are_aligned_as_short_ones_by_equal_words(seed: int) -> None:
+    lot = random.Random(seed)
+    spine = [lot.choice("abcd") for _ in range(lot.randrange(12))]
+    tokens = [one for one in spine if lot.random() < 0.8] + [lot.choice("abxy") for _ in range(lot.randrange(4))]
+    assert _align_long(spine, tokens) == _align(spine, tokens, _differs)
+
+
+@pytest.mark.parametrize("between", [" ", ""])
+def test_a_text_as_long_as_may_be_is_no_burden(between: str) -> None:
+    """Thousands of words of a letter, or a word of thousands: neither is compared part by part."""
+    lot = random.Random(1)
+    letters = [lot.choice("abcdefgh") for _ in range(3000)]
+    typed = [between.join(lot.choice("xyz") if lot.random() < 0.05 else one for one in letters) for _ in range(3)]
+    text, share = rover(typed, [1, 1, 1])
+    assert distance(text, between.join(letters)) < 0.02
+    assert share > 0.8 if between else text

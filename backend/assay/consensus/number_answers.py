@@ -18,6 +18,8 @@ from .answers import Codes, Ints, InvalidAnswers, _codes
 
 Doubles = NDArray[np.float64]
 
+LARGEST = 1e100
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NumberAnswers:
@@ -50,6 +52,9 @@ class NumberAnswers:
             raise InvalidAnswers("value must be finite")
         if self.gold.shape != (self.n_tasks,) or np.isinf(self.gold).any():
             raise InvalidAnswers(f"gold must have one finite or NaN entry for each of {self.n_tasks} tasks")
+        for name, values in (("value", self.value), ("gold", np.nan_to_num(self.gold))):
+            if np.abs(values).max(initial=0.0) > LARGEST:
+                raise InvalidAnswers(f"{name} must lie between -{LARGEST:g} and {LARGEST:g}: squares are taken of it")
 
     def __len__(self) -> int:
         return int(self.task.size)
