@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from assay.demo.crowdfile import read_answers, read_truth
+from assay.demo.run import _safe
 from assay.errors import FieldError
 
 
@@ -39,3 +40,10 @@ def test_refuses_by_name(tmp_path: Path, text: str, says: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FieldError, match=r"none\.csv"):
         read_truth(tmp_path / "none.csv")
+
+
+def test_distinct_workers_have_distinct_files() -> None:
+    names = ["ann", "ann ", "Änn", "a/b", "a%2fb", "x" * 150, "x" * 150 + "y", "ü" * 300, "ü" * 301]
+    files = [_safe(name) for name in names]
+    assert len(set(files)) == len(names)
+    assert all(len(f"{file}.json".encode()) <= 255 and "/" not in file for file in files)

@@ -21,9 +21,6 @@ from assay_validator import once
 from assay_validator.settled import Content
 from assay_validator.state import Refused, State
 
-AHEAD = 0
-"""Batches beyond the chain's next one that may be signed."""
-
 
 @dataclass(frozen=True, slots=True)
 class OnChain:
@@ -136,7 +133,7 @@ def _proposal(
     _refuse(panel_round != request.panel_round, "wrong_panel", f"the panel's round is {request.panel_round}")
     _refuse(signer not in request.panel, "not_on_panel", "this validator is not on the panel")
     _refuse(
-        not request.next_batch <= number <= request.next_batch + AHEAD,
+        number != request.next_batch,
         "wrong_batch",
         f"the chain's next batch is {request.next_batch}, not {number}",
     )

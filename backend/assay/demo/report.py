@@ -175,8 +175,8 @@ def _labelers(
     return list(shares.values()), labelers
 
 
-def _latency(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Milliseconds from the vote or answer that decided an answer to its confirmed payment."""
+def _latency(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Milliseconds from the vote or answer that decided an answer to its confirmed payment; None without a payment."""
     spans = [
         (datetime.fromisoformat(answer["settled_at"]) - datetime.fromisoformat(answer["decided_at"])).total_seconds()
         for row in rows
@@ -184,7 +184,7 @@ def _latency(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         if answer["settled_at"] and answer["decided_at"]
     ]
     if not spans:
-        return {"p50": 0.0, "p95": 0.0, "p99": 0.0}
+        return {"p50": None, "p95": None, "p99": None}
     p50, p95, p99 = np.percentile(np.asarray(spans) * 1000, [50, 95, 99])
     return {"p50": round(float(p50), 1), "p95": round(float(p95), 1), "p99": round(float(p99), 1)}
 

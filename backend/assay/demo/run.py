@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ PRICE, FEE = "0.05", "0.02"
 STALL_SECONDS = 120.0
 """Without any progress for so long, the demo gives up and says where it stands."""
 UPLOADS = 16
+LONGEST_NAME = 100
 MOST_PREPARED = 400
 """Wallets that the market's lookup tables are waited for; larger crowds have later ones of their own."""
 
@@ -210,7 +212,10 @@ async def _trade(market: MarketProcesses, made: Plan, *, say: Any, began: float)
 
 def _safe(worker: str) -> str:
     """A worker's name as a file name; distinct workers keep distinct names."""
-    return "".join(char if char.isalnum() or char in "-_" else f"%{ord(char):x}" for char in worker)[:120]
+    name = "".join(char if char.isalnum() or char in "-_" else f"%{ord(char):x}" for char in worker)
+    if len(name) <= LONGEST_NAME and name.isascii():
+        return name
+    return f"{name.encode('ascii', 'ignore').decode()[:LONGEST_NAME]}~{sha256(worker.encode()).hexdigest()[:16]}"
 
 
 async def with_items(buyer: Client, made: Plan) -> dict[str, Any]:
