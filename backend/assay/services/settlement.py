@@ -213,7 +213,8 @@ class Settler:
     async def _signatures(self, proposal: Proposal, view: View) -> list[tuple[bytes, bytes]] | None:
         """A quorum of the panel's signatures, in the panel's order; None if none came together in time."""
         panel, quorum = view.panel, view.quorum
-        seats = (await self._owner.builder(view)).seats
+        paid = [one.wallet for one in proposal.tallies]
+        seats = (await self._owner.builder(view, wallets=paid)).seats(paid)
 
         def chosen(found: dict[bytes, bytes]) -> list[tuple[bytes, bytes]]:
             """As many as a transaction carries. Who is left out, where they are too many, goes round by batch."""

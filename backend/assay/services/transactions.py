@@ -101,20 +101,20 @@ class Builder:
         """The two accounts of a participant."""
         return [Pubkey(self.participant(wallet)), self.payouts.get(wallet, Pubkey.default())]
 
-    @cached_property
-    def seats(self) -> int:
-        """Signatures that a settlement carries: the whole panel's, or as many of them as leave room for a labeler.
-
-        Never fewer than the quorum.
-        """
+    def seats(self, wallets: Sequence[bytes]) -> int:
+        """Signatures that fit beside tallies of these wallets: of the whole panel, or fewer, never under the quorum."""
         panel = len(self.view.panel)
-        stranger = self.view.buyer  # any wallet that is not on the panel
-        fitting = [seats for seats in range(self.view.quorum, panel + 1) if self._fits([stranger], seats)]
+        fitting = [seats for seats in range(self.view.quorum, panel + 1) if self._fits(wallets, seats)]
         return max(fitting, default=self.view.quorum)
 
+    @cached_property
+    def _beside_one(self) -> int:
+        """`seats` beside one labeler who is in no table: what batches are made for."""
+        return self.seats([self.view.buyer])  # any wallet that is not on the panel
+
     def room(self, wallets: Sequence[bytes]) -> bool:
-        """Whether one transaction has room for tallies of these wallets beside `seats` signatures."""
-        return self._fits(wallets, self.seats)
+        """Whether one transaction has room for tallies of these wallets beside the panel's signatures."""
+        return self._fits(wallets, self._beside_one)
 
     def _fits(self, wallets: Sequence[bytes], seats: int) -> bool:
         panel = self.view.panel if self.view.account.mode == 0 else ()
