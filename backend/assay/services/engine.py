@@ -219,6 +219,9 @@ class Engine:
         """Panels for requests that have none, lookup tables for those who work, tasks back, logs complete."""
         await self.parts.publisher.publish_all()
         for row in await self.market.db.fetch("participants_working", POOL // 2):
+            address = self.market.participants.address(row["wallet"])
+            if not await self.parts.tables.strangers([address]):
+                continue  # from an earlier run: nothing has to be read
             if (one := await self.market.participants.find(row["wallet"])) is not None:
                 await self.parts.pool(one)
         chores_at = 0.0
@@ -266,9 +269,7 @@ class Engine:
 
     def reaches(self, one: Participant) -> bool:
         """Whether a settlement can pay `one` through lookup tables already (`Tables`)."""
-        payouts = [Pubkey(address) for address in one.payout if any(address)]
-        addresses = [self.market.participants.address(one.wallet), *payouts]
-        return self._parts is not None and all(self._parts.tables.reach(address) for address in addresses)
+        return self._parts is not None and all(map(self._parts.tables.reach, self._parts.accounts(one)))
 
     async def commit(self, wallet: bytes, *, answer: bytes, round: int, commitment: bytes, signature: bytes) -> None:
         """Takes a commitment to a vote; raises as `votes.commit` does."""
@@ -354,8 +355,12 @@ class _Parts:
     async def pool(self, one: Participant) -> None:
         """Who works in the market is in its lookup tables from the first day."""
         if one.role in (Role.LABELER, Role.VALIDATOR):
-            payouts = [Pubkey(address) for address in one.payout if any(address)]
-            await self.tables.join([self.market.participants.address(one.wallet), *payouts])
+            await self.tables.join(self.accounts(one))
+
+    def accounts(self, one: Participant) -> list[Pubkey]:
+        """What settlements name of a participant: its account, and where it is paid."""
+        payouts = [Pubkey(address) for address in one.payout if any(address)]
+        return [self.market.participants.address(one.wallet), *payouts]
 
     async def close(self) -> None:
         await self.settlement.close()
