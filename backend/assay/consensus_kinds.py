@@ -147,16 +147,7 @@ def multi_choice(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed
         str(task): [codes.classes[k] for k in np.flatnonzero(row)]
         for task, row in zip(codes.tasks, result.applies, strict=True)
     }
-    agreement = alpha_of_texts(rows)
-    return Outcome(
-        labels,
-        named(codes.tasks, result.confidence),
-        named(codes.workers, result.worker_skill),
-        agreement,
-        method,
-        seconds,
-        {},
-    )
+    return _of_whole_answers(rows, labels, codes, result, method, seconds)
 
 
 def rankings(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
@@ -173,16 +164,7 @@ def rankings(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: in
         str(task): None if row[0] < 0 else [codes.classes[k] for k in row]
         for task, row in zip(codes.tasks, result.order, strict=True)
     }
-    agreement = alpha_of_texts(rows)
-    return Outcome(
-        labels,
-        named(codes.tasks, result.confidence),
-        named(codes.workers, result.worker_skill),
-        agreement,
-        method,
-        seconds,
-        {},
-    )
+    return _of_whole_answers(rows, labels, codes, result, method, seconds)
 
 
 def texts(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
@@ -193,12 +175,18 @@ def texts(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) 
     result = resolve_texts(method, answers)
     seconds = time.perf_counter() - start
     labels = dict(zip((str(task) for task in codes.tasks), result.texts, strict=True))
-    agreement = alpha_of_texts(rows)
+    return _of_whole_answers(rows, labels, codes, result, method, seconds)
+
+
+def _of_whole_answers(
+    rows: Sequence[Row], labels: dict[str, Any], codes: Any, result: Any, method: str, seconds: float
+) -> Outcome:
+    """The outcome of a kind whose answers agree as wholes or not at all."""
     return Outcome(
         labels,
         named(codes.tasks, result.confidence),
         named(codes.workers, result.worker_skill),
-        agreement,
+        alpha_of_texts(rows),
         method,
         seconds,
         {},
