@@ -126,12 +126,10 @@ def test_a_specification_that_does_not_learn_keeps_nothing() -> None:
     assert not history.register.place
 
 
-def test_equal_pay_is_left_out_of_the_specification() -> None:
+def test_what_learns_is_said_by_the_specification() -> None:
     request, _ = asked(pay="equal")
-    assert "validation" not in request.document
     assert not request.learns
     information, _ = asked()
-    assert information.document["validation"] == {"pay": "information"}
     assert information.learns
     assert spec.parse(information.document).hash == information.hash != request.hash
 

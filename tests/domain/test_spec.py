@@ -56,7 +56,10 @@ def test_defaults_and_the_canonical_form() -> None:
         ({"limits": {"lease_seconds": 1}}, "limits.lease_seconds"),
         ({"limits": {"speed": 1}}, "limits.speed"),
         ({"assignment": "mine"}, "assignment"),
-        ({"version": 2}, "version"),
+        ({"version": 3}, "version"),
+        ({"version": True}, "version"),
+        ({"version": 2.0}, "version"),
+        ({"version": "2"}, "version"),
         ({"colour": "red"}, "colour"),
         ({"kind": "file", "schema": {"media_types": ["image/png"]}}, "mode"),
     ],
@@ -72,3 +75,44 @@ def test_what_is_missing_is_named(name: str) -> None:
     with pytest.raises(FieldError, match="is missing") as failure:
         spec.parse({key: value for key, value in GOOD.items() if key != name})
     assert failure.value.field == name
+
+
+GOLD = {"gold": {"root": "0" * 64, "count": 1}}
+OLD: dict[str, Any] = GOOD | {"version": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "8b25eeb9b3c0358c"),
+        ({"mode": "review", "overlap": 1}, "1633cd868768e096"),
+        ({"mode": "review", "overlap": 1, **GOLD}, "7ddd2da1d9a68220"),
+        ({"mode": "review", "overlap": 1, "validation": {"pay": "equal"}}, "1633cd868768e096"),
+        ({"mode": "review", "overlap": 1, "validation": {"pay": "information"}}, "de5e1896de3764d4"),
+    ],
+)
+def test_version_1_keeps_its_hashes(changes: dict[str, Any], expected: str) -> None:
+    """The hashes are those that the parser of version 1 gave: they stand on chain."""
+    parsed = spec.parse(OLD | changes)
+    assert parsed.hash.hex().startswith(expected)
+    assert parsed.pay == changes.get("validation", {"pay": "equal"})["pay"]
+    assert ("validation" in parsed.document) is (parsed.pay == "information")
+    assert spec.parse(parsed.document).hash == parsed.hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "pay"),
+    [
+        ({}, "equal"),
+        ({"mode": "review"}, "equal"),
+        ({"mode": "review", **GOLD}, "information"),
+        ({"mode": "review", **GOLD, "validation": {"pay": "equal"}}, "equal"),
+        ({"mode": "review", "validation": {"pay": "information"}}, "information"),
+    ],
+)
+def test_version_2_says_how_it_pays(changes: dict[str, Any], pay: str) -> None:
+    parsed = spec.parse(GOOD | changes)
+    assert parsed.document["version"] == 2
+    assert parsed.document["validation"] == {"pay": pay}
+    assert parsed.pay == pay
+    assert spec.parse(GOOD | changes | {"version": 2}).hash == parsed.hash

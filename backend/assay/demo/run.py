@@ -79,7 +79,6 @@ def plan(options: Options) -> Plan:
 
 def _order(title: str, classes: Sequence[str], **more: Any) -> dict[str, Any]:
     spec = {
-        "version": 1,
         "title": title,
         "kind": "choice",
         "schema": {"classes": list(classes)},

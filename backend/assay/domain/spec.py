@@ -12,7 +12,9 @@ from assay.domain import canonical, methods, schema
 from assay.domain.canonical import Json
 from assay.errors import FieldError, field
 
-VERSION = 1
+VERSION = 2
+VERSIONS = (1, VERSION)
+"""Documents of every version parse: requests on chain keep the hash they were posted with."""
 MAX_ITEMS = 1_000_000
 MAX_OVERLAP = 64
 ITEM_TYPES = ("image/png", "image/jpeg", "image/webp", "text/plain; charset=utf-8", "application/json")
@@ -35,6 +37,7 @@ class Item:
 class Spec:
     """A checked specification. `document` is its canonical form, what `spec_hash` on chain is the hash of."""
 
+    version: int
     title: str
     instructions: str
     kind: str
@@ -114,6 +117,17 @@ def _method(value: object, *, kind: str, mode: object) -> str:
     return str(name)
 
 
+def _version(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value not in VERSIONS:
+        raise FieldError("version", f"is {value!r}", hint=" or ".join(map(str, VERSIONS)))
+    return value
+
+
+def _default_pay(version: int, *, mode: object, gold: bool) -> Pay:
+    """By information where gold tells who looks, which costs the honest nothing; version 1 had to ask for it."""
+    return "information" if version > 1 and mode == "review" and gold else "equal"
+
+
 def _pay(value: object, *, mode: object) -> Pay:
     """How the validation fee is shared."""
     pay = schema.fields(value, "validation", needed=["pay"])["pay"]
@@ -132,8 +146,7 @@ def parse(value: object) -> Spec:
         needed=["title", "instructions", "kind", "schema", "mode", "items"],
         optional=["version", "overlap", "assignment", "consensus", "gold", "limits", "validation"],
     )
-    if given.get("version", VERSION) != VERSION or isinstance(given.get("version"), bool):
-        raise FieldError("version", f"is {given['version']!r}", hint=f"{VERSION}")
+    version = _version(given.get("version", VERSION))
     title = schema.text(given["title"], "title")
     instructions = schema.text(given["instructions"], "instructions", low=0, high=20_000)
     kind = given["kind"]
@@ -164,9 +177,10 @@ def parse(value: object) -> Spec:
         gold_count = schema.whole(gold["count"], "gold.count", low=1, high=len(items))
     limits = schema.fields(given.get("limits", {}), "limits", needed=[], optional=["lease_seconds"])
     lease = schema.whole(limits.get("lease_seconds", 600), "limits.lease_seconds", low=5, high=7 * 24 * 3600)
-    pay = _pay(given.get("validation", {"pay": "equal"}), mode=mode)
+    default = {"pay": _default_pay(version, mode=mode, gold=gold is not None)}
+    pay = _pay(given.get("validation", default), mode=mode)
     document: dict[str, Json] = {
-        "version": VERSION,
+        "version": version,
         "title": title,
         "instructions": instructions,
         "kind": kind,
@@ -179,9 +193,10 @@ def parse(value: object) -> Spec:
         "gold": gold,
         "limits": {"lease_seconds": lease},
     }
-    if pay != "equal":  # left out where it is equal, so that such a specification keeps the hash it always had
+    if version > 1 or pay != "equal":  # version 1 leaves it out where it is equal
         document["validation"] = {"pay": pay}
     return Spec(
+        version=version,
         title=title,
         instructions=instructions,
         kind=kind,
