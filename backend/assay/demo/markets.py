@@ -198,9 +198,7 @@ class MarketProcesses:
         known = await self.chain.accounts(addresses)
         fresh = [key for key, account in zip(keys, known, strict=True) if account is None]
         wanting = keys if spend else fresh
-        await cluster.fund(
-            self.chain, self.settings, [key.pubkey() for key in wanting], tokens=(stake + spend) * TOKEN
-        )
+        await cluster.fund(self.chain, self.settings, [key.pubkey() for key in wanting], tokens=(stake + spend) * TOKEN)
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(key: Keypair) -> None:
