@@ -29,6 +29,7 @@ from assay.errors import (
 from assay.services import engine as engines
 from assay.services.confirm import Confirmer
 from assay.services.engine import Engine
+from assay.services.indexer import Indexer
 from assay.services.publish import Publisher
 from assay.services.settlement import Settler
 
@@ -257,6 +258,39 @@ async def test_projections_are_rebuilt_from_the_chain(stage: Callable[..., Any])
     assert [tuple(row[name] for name in keep) for row in await db.fetch("payments_of", wallet, FAR, 100)] == before
     again = await market.market.engine.rebuild()
     assert again == counts
+
+
+async def test_a_rebuild_while_an_event_is_taken_leaves_none_out(
+    stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cursor of the event that is being taken would else lead the rebuild past all before it."""
+    market = await stage(validators=1)
+    engine = market.market.engine
+    reached, go = asyncio.Event(), asyncio.Event()
+    project, cursor = Indexer._project, Indexer.cursor
+
+    async def slowly(self: Indexer, event: Any) -> None:
+        if not reached.is_set() and event.name == "Registered":
+            reached.set()
+            await go.wait()
+        await project(self, event)
+
+    async def later(self: Indexer) -> Any:
+        go.set()
+        await asyncio.sleep(0.5)  # what is half taken comes to its end, and moves the cursor
+        return await cursor(self)
+
+    monkeypatch.setattr(Indexer, "_project", slowly)
+    labeler = await market.client("labeler", stake="100")
+    await market.until(reached.is_set, what="an event half taken")
+    monkeypatch.setattr(Indexer, "cursor", later)
+    rebuilding = asyncio.create_task(engine.rebuild())
+    await asyncio.sleep(0.5)  # as far as it comes
+    go.set()
+    counts = await rebuilding
+    assert counts["events"] == len([event async for event in market.market.chain.events(follow=False)])
+    assert counts["participants"] == 2
+    assert (await labeler.me())["participant"]["stake"] == "100"
 
 
 async def test_closed_payout_is_owed(stage: Callable[..., Any]) -> None:

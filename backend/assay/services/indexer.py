@@ -53,6 +53,10 @@ class Indexer:
         self._confirmer = confirmer
         self._on_request = on_request
         self._on_participant = on_participant
+        self._taking = asyncio.Lock()
+        """Held while an event is taken, and for all of a rebuild: an event half taken would move the cursor over those
+        that are to be read again.
+        """
 
     async def run(self) -> None:
         """Until cancelled; what fails is tried again from the cursor."""
@@ -66,9 +70,13 @@ class Indexer:
 
     async def catch_up(self) -> int:
         """Takes all events there are now; how many were new."""
+        async with self._taking:
+            return await self._catch_up()
+
+    async def _catch_up(self) -> int:
         count = 0
         async for event in self._market.chain.events(after=await self.cursor(), follow=False):
-            count += await self.take(event)
+            count += await self._take(event)
         return count
 
     async def cursor(self) -> Cursor | None:
@@ -81,6 +89,10 @@ class Indexer:
 
         Raises `ChainUnavailable` or `Unavailable` where that has to be tried again: the cursor has not moved.
         """
+        async with self._taking:
+            return await self._take(event)
+
+    async def _take(self, event: Event) -> bool:
         try:
             await self._project(event)
         except (ChainUnavailable, Unavailable):
@@ -138,9 +150,13 @@ class Indexer:
         What only the market knows – specifications, answers, votes, proposals – is left as it is; what the chain says
         of it – states, settlements, payments, participants – is written anew.
         """
+        async with self._taking:
+            return await self._rebuild()
+
+    async def _rebuild(self) -> dict[str, int]:
         await self._db.execute("projections_clear")
         await self._db.execute("cursor_delete", CURSOR)
-        counts = {"events": await self.catch_up(), "participants": 0, "batches": 0}
+        counts = {"events": await self._catch_up(), "participants": 0, "batches": 0}
         for _, account in await self._market.chain.program_accounts():
             try:
                 decoded = self._market.chain.program.codec.decode_account(bytes(account.data))
