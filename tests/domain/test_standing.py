@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assay.domain.incentives import TRUST
-from assay.domain.standing import FIRST_REFIT, Register, refit_point
+from assay.domain.standing import FIRST_REFIT, Register, refit_point, refit_points
 
 
 def wallet(number):
@@ -27,8 +27,11 @@ def log(count, *, seed=0, lazy=(0, 1), voters=8, panel=4):
     return judged
 
 
-def test_refit_points_double():
-    assert [refit_point(n) for n in (0, 31, 32, 63, 64, 1000, 1024)] == [0, 0, 32, 32, 64, 512, 1024]
+def test_refit_points_grow_by_a_quarter():
+    assert list(refit_points(100)) == [32, 40, 50, 62, 77, 96]
+    assert [refit_point(n) for n in (0, 31, 32, 39, 40, 95, 96)] == [0, 0, 32, 32, 40, 77, 96]
+    assert all(5 * refit_point(n) > 4 * n - 5 for n in range(FIRST_REFIT, 5000)), "four fifths, but for rounding"
+    assert len(list(refit_points(10**6))) == 47
 
 
 def test_before_the_first_refit_all_are_on_trust():
@@ -41,7 +44,7 @@ def test_before_the_first_refit_all_are_on_trust():
 def test_everybody_with_the_log_has_the_same_register():
     judged = log(600)
     one = Register.learn(judged, classes=[0, 1])
-    other = Register.learn([(votes[::-1], known) for votes, known in judged[:512]], classes=[0, 1])
+    other = Register.learn([(votes[::-1], known) for votes, known in judged[: refit_point(600)]], classes=[0, 1])
     people = [wallet(i) for i in range(9)]
     assert one.weights(people) == other.weights(people)
     assert [one.explain(p) for p in people] == [other.explain(p) for p in people]

@@ -64,7 +64,7 @@ class History:
 
     @property
     def register(self) -> Register:
-        """The voters' standings; learned anew only after 32, 64, 128, … answers."""
+        """The voters' standings; learned anew only after 32, 40, 50, … answers."""
         point = refit_point(len(self._judged))
         if point != self._learned:
             self._register = Register.learn(self._judged, classes=(REJECT, ACCEPT))

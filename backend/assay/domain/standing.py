@@ -1,13 +1,14 @@
 """Standings by wallet, from a request's log: what settler, validators and auditors all compute alike.
 
-Standings are learned anew after 32, 64, 128, … judged answers, each time from exactly that many first ones of the log,
-so everybody who has the log has the same register whenever it looks, and nobody has to learn at each batch. Before the
-first refit everybody is on trust, and fees are shared alike.
+Standings are learned anew after 32, 40, 50, 62, … judged answers, each time a quarter more, from exactly that many
+first ones of the log: everybody who has the log has the same register whenever it looks, nobody has to learn at each
+batch, and nobody is judged by less than four fifths of what is known of it. Before the first refit everybody is on
+trust, and fees are shared alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeAlias
@@ -22,11 +23,19 @@ FIRST_REFIT = 32
 METHOD = "dawid_skene"
 
 
+def refit_points(judged: int) -> Iterator[int]:
+    """32, 40, 50, 62, … up to `judged`: each the one before and a quarter of it, rounded down."""
+    point = FIRST_REFIT
+    while point <= judged:
+        yield point
+        point += point // 4
+
+
 def refit_point(judged: int) -> int:
-    """How many of the first judged answers the register is made of: the largest of 32, 64, 128, … not above `judged`,
+    """How many of the first judged answers the register is made of: the largest of 32, 40, 50, … not above `judged`,
     or 0.
     """
-    return 1 << judged.bit_length() - 1 if judged >= FIRST_REFIT else 0
+    return max(refit_points(judged), default=0)
 
 
 Judged: TypeAlias = Sequence[tuple[Sequence[tuple[bytes, Any]], Any | None]]

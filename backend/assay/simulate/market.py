@@ -2,7 +2,7 @@
 
 Answers arrive task by task. At each refit the consensus and the standings are learned from all that is revealed so
 far; a batch is paid by the standings of the refit before it, so nobody's pay hangs on what is not yet known. Refits
-come where the market's register has them (`domain.standing`): after 32, 64, 128, … judged tasks.
+come where the market's register has them (`domain.standing`): after 32, 40, 50, … judged tasks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from assay.consensus import Answers, resolve
 from assay.consensus.collusion import Collusion, detect
 from assay.domain.incentives import Evidence, Standings, evidence, may_be_accepted, split_units, standings
-from assay.domain.standing import FIRST_REFIT
+from assay.domain.standing import refit_points
 from assay.domain.strikes import is_outlier
 from assay.domain.tally import UNITS
 
@@ -95,7 +95,7 @@ def _by_task(answers: Answers) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _batches(tasks: int) -> list[tuple[int, int]]:
     """First and last + 1 task between two refits."""
-    ends = [end for end in (FIRST_REFIT << step for step in range(tasks.bit_length())) if end < tasks]
+    ends = list(refit_points(tasks - 1))
     return list(zip([0, *ends], [*ends, tasks], strict=True)) if tasks else []
 
 
