@@ -61,7 +61,7 @@ def resolve_shapes(kind: str, rows: Sequence[Row], gold: Mapping[str, str], meth
     answers = [(task, worker, values[key]) for key, (task, worker, _) in zip(keys, rows, strict=True)]
     truth = {task: known[f"gold of task {task}"] for task in gold}
     start = time.perf_counter()
-    found, skills = methods.shapes(kind, method, answers, truth, schema)
+    found, skills = methods.resolved(kind, method, answers, truth, schema)
     seconds = time.perf_counter() - start
     workers = list(dict.fromkeys(row[1] for row in rows))
     return Outcome(

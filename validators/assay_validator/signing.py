@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -60,6 +61,10 @@ class Signing:
                         past.landed(request, votelog.decode_tasks(message["tasks"]))
                 raise Refused("wrong_batch", f"the chain's next batch is {request.next_batch}, not {batch}")
             history = await past.upto(request, self._link)
+            if spec.learns:
+                await asyncio.to_thread(lambda: history.model)  # made already, as a rule
+                if (learn := history.prepare()) is not None:
+                    asyncio.get_running_loop().run_in_executor(None, learn)
             found = await self._checked(message, request, spec, history)
             self._state.keep_signature(
                 request.domain, batch=batch, round=message["panel_round"], digest=found.content.digest

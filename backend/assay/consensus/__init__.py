@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .answers import Answers, Choice, Codes, InvalidAnswers, encode
 from .majority import Majority, WeightedMajority
-from .registry import METHODS, Method, resolve
+from .registry import METHODS, Method, fitted, resolve
 
 __all__ = [
     "METHODS",
@@ -21,5 +21,6 @@ __all__ = [
     "Method",
     "WeightedMajority",
     "encode",
+    "fitted",
     "resolve",
 ]

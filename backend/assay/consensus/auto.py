@@ -71,17 +71,19 @@ class Auto:
         self.weights_, self.temperature_ = self._weigh(answers, weights)
         skill = self.experts_["structure"].worker_skill_
         self.worker_skill_ = np.asarray(skill, np.float64)
-        return self
-
-    def predict(self, answers: Answers) -> Choice:
-        """The weighted mean of the experts' posteriors of these answers."""
-        weights = evidence_weights(answers, self.collusion_.groups)
         posteriors = self._posteriors(answers, weights, self.experts_)
         mixture = self._mix(posteriors, self.weights_)
         # By the weights before and after gold: a few gold tasks may favour the vote by luck.
         views = (mixture, self._mix(posteriors, self.voices_)) if self.weights_ != self.voices_ else (mixture,)
-        gain = max(expected_gain(answers, view, posteriors["majority"]) for view in views)
-        overrules = gain >= LEAST_GAIN
+        self.gain_ = max(expected_gain(answers, view, posteriors["majority"]) for view in views)
+        self._seen = (answers, posteriors)
+        return self
+
+    def predict(self, answers: Answers) -> Choice:
+        """The weighted mean of the experts' posteriors of these answers, or the vote, as the fit decided."""
+        posteriors = self._seen[1] if answers is self._seen[0] else self._predicted(answers)
+        mixture = self._mix(posteriors, self.weights_)
+        gain, overrules = self.gain_, self.gain_ >= LEAST_GAIN
         structure = {0: "one_coin", 1: "dawid_skene"}.get(self.subtypes_, f"subtypes_{self.subtypes_}")
         return choice_from_posterior(
             answers,
@@ -100,6 +102,9 @@ class Auto:
                 "groups": [group.workers for group in self.collusion_.groups],
             },
         )
+
+    def _predicted(self, answers: Answers) -> dict[str, NDArray[np.float32]]:
+        return self._posteriors(answers, evidence_weights(answers, self.collusion_.groups), self.experts_)
 
     def _held_out(self, answers: Answers, weights: NDArray[Any]) -> dict[int, float]:
         """Mean log-likelihood of held-out answers for each number of subtypes; of none where matrices do not fit."""

@@ -104,7 +104,9 @@ class Wawa:
         outcome = answers.worker * np.int64(2)
         outcome += answers.label == labels.take(answers.task)
         counts = np.bincount(outcome, minlength=2 * answers.n_workers).reshape(-1, 2)
-        self.worker_skill_ = counts[:, 1] / np.maximum(counts.sum(axis=1), 1)
+        given = counts.sum(axis=1)
+        crowd = counts[:, 1].sum() / max(int(given.sum()), 1)  # whoever has answered nothing yet counts as the crowd
+        self.worker_skill_ = np.where(given > 0, counts[:, 1] / np.maximum(given, 1), crowd)
         return self
 
     def predict(self, answers: Answers) -> Choice:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .answers import Answers, Choice, InvalidAnswers
 from .auto import Auto
@@ -41,8 +41,8 @@ METHODS: Mapping[str, Callable[[int, ArrayLike | None], Method]] = {
 }
 
 
-def resolve(method: str, answers: Answers, *, seed: int = 0, weights: ArrayLike | None = None) -> Choice:
-    """The labels of `answers` by the method of this name ("dawid-skene" and "dawid_skene" are one).
+def fitted(method: str, answers: Answers, *, seed: int = 0, weights: ArrayLike | None = None) -> Method:
+    """The method of this name ("dawid-skene" and "dawid_skene" are one), fitted to `answers`.
 
     `weights`: float[n_workers], reputation, for the methods that use it. The same input and seed give the same
     result to the bit. Where there are so many classes that matrices do not fit (`latent.matrices_fit`), one-coin stands
@@ -54,14 +54,34 @@ def resolve(method: str, answers: Answers, *, seed: int = 0, weights: ArrayLike 
         raise InvalidAnswers(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     model = make(seed, weights)
     if isinstance(model, DawidSkene | Correlated) and not matrices_fit(answers):
-        return _stand_in(model, answers)
-    return model.fit(answers).predict(answers)
+        model = _StandIn(model)
+    return model.fit(answers)
 
 
-def _stand_in(model: DawidSkene | Correlated, answers: Answers) -> Choice:
+def resolve(method: str, answers: Answers, *, seed: int = 0, weights: ArrayLike | None = None) -> Choice:
+    """The labels of `answers` by a method that is fitted to them; see `fitted`."""
+    return fitted(method, answers, seed=seed, weights=weights).predict(answers)
+
+
+class _StandIn:
     """One-coin under the name of a model whose matrices would not fit; groups count once where it counts them so."""
-    found = detect(answers) if isinstance(model, Correlated) else None
-    counted = None if found is None else evidence_weights(answers, found.groups)
-    result = OneCoin(weights=counted).fit(answers).predict(answers)
-    flagged = result.flagged if found is None else found.flagged
-    return replace(result, method=model.name, flagged=flagged, details={"chosen": "one_coin"})
+
+    def __init__(self, model: DawidSkene | Correlated) -> None:
+        self.name = model.name
+        self._groups = isinstance(model, Correlated)
+
+    def fit(self, answers: Answers) -> Self:
+        """Find groups, then fit."""
+        self._found = detect(answers) if self._groups else None
+        self._model = OneCoin(weights=self._weights(answers)).fit(answers)
+        return self
+
+    def predict(self, answers: Answers) -> Choice:
+        """Judge these answers with what was learned."""
+        self._model.weights = self._weights(answers)
+        result = self._model.predict(answers)
+        flagged = result.flagged if self._found is None else self._found.flagged
+        return replace(result, method=self.name, flagged=flagged, details={"chosen": "one_coin"})
+
+    def _weights(self, answers: Answers) -> NDArray[Any] | None:
+        return None if self._found is None else evidence_weights(answers, self._found.groups)

@@ -116,7 +116,7 @@ def _agreement(
 ) -> tuple[list[AnswerEntry], list[Record], int]:
     if spec.weighs:
         weights.named(tasks, known=history.counters)
-    labels = verdict.consensus(spec, tasks, history=history)
+    labels = verdict.consensus(spec, tasks, history=history, model=history.model)
     answers, records = [], []
     for task in tasks:
         task_id, found = ids[task.index], labels[task.index]

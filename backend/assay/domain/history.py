@@ -6,15 +6,19 @@ what a batch says follows from the log alone. Requests whose specification does 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
+from assay.domain import learning
 from assay.domain.canonical import Json
+from assay.domain.learning import Model, model_point
 from assay.domain.messages import ACCEPT, REJECT
 from assay.domain.similarity import agrees
 from assay.domain.spec import Spec
 from assay.domain.standing import Register, refit_point
 from assay.domain.verdict import value_of
 from assay.domain.work import Counters, Gold, Task
+from assay.errors import FieldError
 
 
 def gold_verdict(spec: Spec, content: Json, gold: Gold | None) -> int | None:
@@ -27,7 +31,8 @@ def gold_verdict(spec: Spec, content: Json, gold: Gold | None) -> int | None:
 class History:
     """The earlier batches of one request.
 
-    Agreement: iterating gives their tasks, for `verdict.consensus`; a task that several batches settle counts once.
+    Agreement: `model` judges the next batch, once there is one; until then iterating gives the tasks it is judged with.
+    A task that several batches settle counts once, as in the first of them.
     Review: `register` has the voters' standings, learned from the votes; the tasks themselves are not kept.
     """
 
@@ -38,9 +43,47 @@ class History:
         self._judged: list[tuple[list[tuple[bytes, int]], int | None]] = []
         self._register = Register({}, None)
         self._learned = 0
+        self._models: dict[int, Model] = {}
 
     def __iter__(self) -> Iterator[Task]:
-        return iter(self._tasks.values())
+        """What a batch is judged together with where there is no model: all, or the last where none ever comes."""
+        recent = 0 if learning.learns(self._spec) else max(0, len(self._tasks) - learning.RECENT)
+        return islice(self._tasks.values(), recent, None)
+
+    @property
+    def point(self) -> int:
+        """From how many records the model in use is learned; 0: there is none yet, or never one."""
+        return model_point(len(self._tasks)) if learning.learns(self._spec) else 0
+
+    @property
+    def model(self) -> Model | None:
+        """What judges the next batch; None while the log is short."""
+        return self.model_at(self.point)
+
+    def model_at(self, point: int) -> Model | None:
+        """The model learned from the first `point` records; None for 0. It is kept: there are few of them.
+
+        Raises `FieldError` for a point that no model was, or is yet, in use from.
+        """
+        if point == 0:
+            return None
+        if point > self.point or refit_point(point) != point:
+            raise FieldError("point", f"is {point}", hint=f"a refit point up to {self.point}, or 0")
+        if point not in self._models:
+            self._models[point] = Model(self._spec, list(islice(self._tasks.values(), point)))
+        return self._models[point]
+
+    def prepare(self) -> Callable[[], None] | None:
+        """What can be learned before it is needed, to be called in any thread; None where nothing is to be learned."""
+        point = refit_point(len(self._tasks)) if learning.learns(self._spec) else 0
+        if point == 0 or point in self._models:
+            return None
+        tasks = list(islice(self._tasks.values(), point))
+
+        def learn() -> None:
+            self._models.setdefault(point, Model(self._spec, tasks))
+
+        return learn
 
     def add(self, tasks: Iterable[Task]) -> None:
         """The next batch of the log. Within it answers count in order of task index, then labeler, as the log has
@@ -50,7 +93,7 @@ class History:
             return
         for task in sorted(tasks, key=lambda one: one.index):
             if self._spec.mode == "agreement":
-                self._tasks[task.index] = task
+                self._tasks.setdefault(task.index, task)
                 self._counters |= {one.labeler: one.counters for one in task.answers if one.counters is not None}
                 continue
             for answer in sorted(task.answers, key=lambda one: one.labeler):

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from assay.domain import methods, weights
 from assay.domain import schema as schemas
@@ -29,6 +29,9 @@ from assay.domain.similarity import BPS, agrees, similarity
 from assay.domain.spec import Spec
 from assay.domain.work import Task, Vote
 from assay.errors import FieldError
+
+if TYPE_CHECKING:
+    from assay.domain.learning import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,14 @@ def majority(kind: str, schema: Mapping[str, Any], values: Sequence[Any]) -> tup
     return value, BPS * agreeing // len(values)
 
 
-def consensus(spec: Spec, tasks: Sequence[Task], *, history: Iterable[Task] = ()) -> dict[int, Consensus]:
+def consensus(
+    spec: Spec, tasks: Sequence[Task], *, history: Iterable[Task] = (), model: Model | None = None
+) -> dict[int, Consensus]:
     """The consensus of each of `tasks` by task index.
 
-    `history`: the tasks of all earlier batches, in order; statistical methods learn the labelers from them and from
-    `tasks` together, so that what a validator signs follows from the log alone.
+    Statistical methods judge by `model`, what they learned from the request's earlier batches. Without one (the log is
+    short yet) they are fitted to `history`, the tasks of all earlier batches in order, and to `tasks` together. Either
+    way what a validator signs follows from the log alone.
     """
     out: dict[int, Consensus] = {}
     open_tasks = []
@@ -112,22 +118,34 @@ def consensus(spec: Spec, tasks: Sequence[Task], *, history: Iterable[Task] = ()
         return out
     if not open_tasks:
         return out
-    # A task that several batches settle is in each of them with all its answers: it counts once.
-    every = {task.index: task for task in (*history, *tasks)}.values()
-    # The order of rows decides how workers are coded, and with that the last bits of sums: sort what arrived in any.
-    rows = sorted(
-        ((task.index, answer.labeler, value_of(answer.content)) for task in every for answer in task.answers),
-        key=lambda row: row[:2],
-    )
-    gold = {task.index: value_of(task.gold.label) for task in every if task.gold is not None}
-    voices = weights.of(every) if spec.weighs else None
-    found = methods.labels(spec.method, kind=spec.kind, schema=spec.schema, rows=rows, gold=gold, weights=voices)
+    found = _together(spec, (*history, *tasks)) if model is None else model.labels(open_tasks)
     for task in open_tasks:
         if task.index not in found:
             raise FieldError("answers", f"of task {task.index} are none", hint="at least one")
         value, confidence = found[task.index]
         out[task.index] = Consensus({"value": value}, confidence)
     return out
+
+
+def _together(spec: Spec, tasks: Iterable[Task]) -> methods.Labels:
+    # A task that several batches settle is in each of them with all its answers: it counts once.
+    every = {task.index: task for task in tasks}.values()
+    rows, gold, voices = evidence(spec, every)
+    return methods.labels(spec.method, kind=spec.kind, schema=spec.schema, rows=rows, gold=gold, weights=voices)
+
+
+def evidence(spec: Spec, tasks: Iterable[Task]) -> tuple[methods.Rows, methods.Known, methods.Weights | None]:
+    """What a statistical method is given of different tasks: rows, known values by task index, and what each labeler's
+    vote counts where the specification weighs.
+    """
+    every = list(tasks)
+    # The order of rows decides how workers are coded, and with that the last bits of sums: sort what arrived in any.
+    rows = sorted(
+        ((task.index, answer.labeler, value_of(answer.content)) for task in every for answer in task.answers),
+        key=lambda row: row[:2],
+    )
+    gold = {task.index: value_of(task.gold.label) for task in every if task.gold is not None}
+    return rows, gold, weights.of(every) if spec.weighs else None
 
 
 @dataclass(frozen=True, slots=True)

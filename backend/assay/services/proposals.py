@@ -7,6 +7,7 @@ verdicts stand already; here their votes are put together.
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -189,6 +190,9 @@ class Proposals:
         for row in await self._db.fetch("batches_between", request, upto, batch):
             history.add(Proposal.of_row(row).tasks())
         self._history[request] = (batch, history)
+        await asyncio.to_thread(lambda: history.model)  # made already, as a rule
+        if (learn := history.prepare()) is not None:
+            asyncio.get_running_loop().run_in_executor(None, learn)
         return history
 
     @staticmethod
