@@ -337,6 +337,11 @@ class Client:
         query = {"start": start, "limit": limit}
         return dict(await self.call("GET", f"/v1/requests/{address}/agreement", query=query))
 
+    async def estimate(self, address: str, *, start: int = 0, limit: int = 1000) -> dict[str, Any]:
+        """What the labels of an open request of mine will be as it looks now, with a page of its unsettled tasks."""
+        query = {"start": start, "limit": limit}
+        return dict(await self.call("GET", f"/v1/requests/{address}/estimate", query=query))
+
     async def spec(self, address: str) -> dict[str, Any]:
         """A request's specification."""
         return dict(await self.call("GET", f"/v1/requests/{address}/spec"))

@@ -50,3 +50,13 @@ def test_gold_and_refusals() -> None:
     with pytest.raises(InvalidAnswers, match="label must lie in"):
         live.add(1, 0, 3)
     assert live.votes == 1
+
+
+def test_doubt_about_a_skill_shrinks_with_votes() -> None:
+    live, _ = played()
+    unknown = live.spread(99)
+    assert unknown == pytest.approx((0.7 * 0.3 / 5) ** 0.5), "Beta(2.8, 1.2), whose mean is 0.7"
+    votes = np.bincount(live.answers().worker, minlength=25)
+    most, least = int(np.argmax(votes)), int(np.argmin(votes))
+    assert live.spread(most) < unknown > live.spread(least)
+    assert live.spread(most) ** 2 == pytest.approx(live.skill(most) * (1 - live.skill(most)) / (votes[most] + 5))

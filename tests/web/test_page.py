@@ -337,3 +337,32 @@ async def contrast(page: Any) -> float:
         }));
     }"""
     return float(await page.evaluate(code))
+
+
+async def test_a_buyer_sees_what_the_labels_will_be(page: Any, server: Server, join: Any, post: Any) -> None:
+    buyer, labelers = await join("buyer"), [await join("labeler", stake="100") for _ in range(2)]
+    address = (await post(buyer, items=2, overlap=3))["address"]
+    page.set_default_timeout(SECONDS)
+    await bring(page, server, buyer)
+    await page.locator("#address").wait_for()
+    await page.goto(f"{server.url}/#/requests/{address}")
+    await page.locator("#records").wait_for()
+    assert await page.locator("#estimate").inner_text() == ""
+    for labeler in labelers:
+        for lease in await labeler.claim(limit=2, request=address):
+            await labeler.submit(lease, {"value": "b"})
+    shown = page.locator("#estimate")
+    await shown.get_by_text("2 tasks with answers are not settled yet").wait_for()
+    assert "Nothing is decided or paid by it." in await shown.inner_text()
+    await shown.locator("tbody tr", has=page.get_by_role("cell", name="b", exact=True)).nth(1).wait_for()
+    labeler = shown.locator("tbody tr", has=page.locator(f"code[title='{labelers[1].wallet}']"))
+    await labeler.get_by_role("cell", name="2", exact=True).wait_for()
+    found = await buyer.estimate(address)
+    await shown.get_by_text(f"{found['expected_right'] / 100:.1f} % of their labels").wait_for()
+
+    await bring(page, server, labelers[0])
+    await page.get_by_role("button", name="Use another wallet here").click()
+    await page.locator("#address", has_text=labelers[0].wallet).wait_for()
+    await page.goto(f"{server.url}/#/requests/{address}")
+    await page.locator("#records").wait_for()
+    assert await page.locator("#estimate").inner_text() == ""

@@ -8,7 +8,19 @@ import msgspec
 from aiohttp import web
 
 from assay import web as pages
-from assay.api import agreement, buyers, labelers, live, openapi, public, requests, session, standing, wallets
+from assay.api import (
+    agreement,
+    buyers,
+    estimates,
+    labelers,
+    live,
+    openapi,
+    public,
+    requests,
+    session,
+    standing,
+    wallets,
+)
 from assay.api.problems import METRICS, Metrics, surround
 from assay.api.public import DOCUMENT
 from assay.api.routing import MARKET, MOUNTED
@@ -21,7 +33,7 @@ def create_app(market: Market) -> web.Application:
     app[MARKET] = market
     app[METRICS] = Metrics()
     app[MOUNTED] = []
-    for module in (public, session, wallets, labelers, requests, buyers, agreement, standing, live):
+    for module in (public, session, wallets, labelers, requests, buyers, agreement, estimates, standing, live):
         module.routes.mount(app)
     pages.mount(app)
     mounted = app[MOUNTED]

@@ -109,6 +109,12 @@ class Online:
         total = sum(map(sum, counts))
         return (right + 4 * self.accuracy) / (total + 4)
 
+    def spread(self, worker: int) -> float:
+        """How unsure `skill` is: the standard deviation of the Beta distribution whose mean it is."""
+        total = sum(map(sum, self._counts.get(worker, []))) + 4
+        skill = self.skill(worker)
+        return math.sqrt(skill * (1 - skill) / (total + 1))
+
     @property
     def refit_due(self) -> bool:
         """Whether the votes have grown enough since the last refit."""

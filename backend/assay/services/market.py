@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from assay.services.datasets import Datasets
     from assay.services.earnings import Earnings
     from assay.services.engine import Engine
+    from assay.services.estimates import Estimates
     from assay.services.funding import Funding
     from assay.services.genesis import Faucet
     from assay.services.items import Items
@@ -77,6 +78,7 @@ class Market:
     datasets: Datasets = field(init=False)
     standings: Standings = field(init=False)
     earnings: Earnings = field(init=False)
+    estimates: Estimates = field(init=False)
     funding: Funding = field(init=False)
     engine: Engine | None = None
     rpc_url: str | None = None
@@ -89,6 +91,7 @@ class Market:
         from assay.services.answers import Answers
         from assay.services.datasets import Datasets
         from assay.services.earnings import Earnings
+        from assay.services.estimates import Estimates
         from assay.services.funding import Funding
         from assay.services.items import Items
         from assay.services.participants import Participants
@@ -111,4 +114,5 @@ class Market:
         self.datasets = Datasets(self)
         self.standings = Standings(self)
         self.earnings = Earnings(self)
+        self.estimates = Estimates(self)
         self.funding = Funding(self)

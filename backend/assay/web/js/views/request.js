@@ -2,6 +2,7 @@
 import { pause } from "../api.js";
 import { button, download, list, make, when } from "../dom.js";
 import { outage, problem } from "../notices.js";
+import { estimates } from "./estimate.js";
 import { start } from "./start.js";
 
 const FORMS = { jsonl: "JSON Lines", csv: "CSV", parquet: "Parquet" };
@@ -38,6 +39,8 @@ export const request = async (market, main, { signal, address }) => {
   const facts = make("div");
   const own = market.wallet?.address === first.request.buyer;
   const agreement = make("p");
+  const live = make("div", { id: "estimate" });
+  const estimate = own ? estimates(api, path, live, signal) : () => {};
   let compared = 0;
   const show = (now) => {
     const records = now.chain?.records_done ?? 0;
@@ -45,12 +48,13 @@ export const request = async (market, main, { signal, address }) => {
       compared = records;
       compare(api, path, agreement, signal).catch(problem);
     }
+    estimate(now);
     bar.value = records;
     done.textContent = `${records} of ${now.request.records} records done`;
     facts.replaceChildren(list(rows(now)));
   };
   main.replaceChildren(
-    make("h2", { tabindex: "-1" }, first.request.title), make("p", {}, bar, " ", done), facts,
+    make("h2", { tabindex: "-1" }, first.request.title), make("p", {}, bar, " ", done), facts, live,
     make("h3", {}, "Data set"), agreement, own ? downloads(api, path, signal) : bring(market));
   show(first);
   await follow(`${path}/events`, { api, path, signal, show });
