@@ -130,7 +130,7 @@ async def test_over_json_rpc(embedded: EmbeddedChain, server: RpcServer) -> None
 
 
 async def test_a_table_is_retired_and_its_rent_comes_back(tmp_path: Path) -> None:
-    async with EmbeddedChain(tmp_path, slot_ms=2) as chain:
+    async with EmbeddedChain(tmp_path, slot_ms=5) as chain:
         authority = Keypair()
         await chain.airdrop(authority.pubkey(), 10**9)
         tables = LookupTables(chain, authority)

@@ -106,7 +106,7 @@ class Stage:
         process = self.workers.pop(number)
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(how)
-        return await asyncio.wait_for(process.wait(), 10)
+        return await asyncio.wait_for(process.wait(), 60)
 
     def log(self, number: int) -> str:
         return (self.home / f"worker{number}.log").read_text()
