@@ -10,6 +10,7 @@ import pytest
 from assay.chain import Event
 from assay.chain.lookup import LookupTables, fetch_table
 from assay.chain.setup import missing
+from assay.domain import messages
 from assay.errors import ProgramError, TransactionFailed
 
 UNIT = 1_000_000
@@ -48,6 +49,12 @@ async def test_reference_example_settles_exactly(market: Any) -> None:
     past = [landed async for landed in chain.history(person)]
     assert [call.name for one in past for call in one.calls] == ["settle_batch", "register", "set_payout", "stake"]
     assert past[0].receipt == receipt
+    assert await chain.landed(receipt.signature) == past[0]
+    (signed,) = past[0].signed
+    assert signed.before == "settle_batch"
+    assert [wallet for wallet, _ in signed.signatures] == [bytes(one.pubkey()) for one in panel]
+    assert messages.verified(signed.signatures[0][1], key=signed.signatures[0][0], message=signed.message)
+    assert await chain.landed("1" * 64) is None
     settled = past[0].calls[0]
     assert settled.args["batch"] == 0
     assert settled.accounts == tuple(meta.pubkey for meta in steps[-1].accounts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,12 +12,13 @@ from typing import Any
 import asyncpg
 import pytest
 from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
 
 from assay.chain import tokens
 from assay.chain.instructions import Instructions
 from assay.chain.keys import ensure_key
 from assay.client import Client
-from assay.domain import canonical, messages
+from assay.domain import canonical, messages, votelog
 from assay.errors import (
     AccountMissing,
     AlreadyDone,
@@ -30,6 +32,8 @@ from assay.services import engine as engines
 from assay.services.confirm import Confirmer
 from assay.services.engine import Engine
 from assay.services.indexer import Indexer
+from assay.services.panels import View
+from assay.services.proposals import Proposal
 from assay.services.publish import Publisher
 from assay.services.settlement import Settler
 
@@ -141,9 +145,10 @@ async def test_panel_that_does_not_sign_is_redrawn(stage: Callable[..., Any]) ->
 
 
 async def test_validator_that_never_reveals_is_dropped(stage: Callable[..., Any]) -> None:
-    market = await stage(vote_seconds=3)
+    market = await stage(vote_seconds=5)
     await market.start_worker(1)
     await market.start_worker(2)
+    await market.until(lambda: market.connected(1) and market.connected(2), what="two workers connected")
     mute = market.clients[2]  # the third validator, by hand
     buyer, labelers, address = await labelled(market, mode="review", items=2)
     domain = bytes.fromhex((await buyer.progress(address))["domain"])
@@ -152,8 +157,9 @@ async def test_validator_that_never_reveals_is_dropped(stage: Callable[..., Any]
         todo = await mute.call("GET", "/v1/validator/work")
         for one in todo["work"]:
             body = commitment(mute, domain, one)
-            await mute.call("POST", "/v1/validator/commits", body=body)
-            await mute.call("POST", "/v1/validator/commits", body=body)  # a duplicate frame
+            with contextlib.suppress(Conflict):  # the round ended meanwhile: there is another
+                await mute.call("POST", "/v1/validator/commits", body=body)
+                await mute.call("POST", "/v1/validator/commits", body=body)  # a duplicate frame
         return len(await market.market.db.fetch("votes_by", bytes(mute.key.pubkey()))) >= 2
 
     await market.until(committed, what="the mute one's commits")
@@ -243,6 +249,56 @@ async def test_second_engine_takes_over(stage: Callable[..., Any]) -> None:
     await second.stop()
 
 
+@pytest.mark.parametrize("mode", ["agreement", "review"])
+async def test_another_submits_with_other_signatures(
+    stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Whose signatures landed is what the chain says: they are paid, they stand in the log, and the auditor agrees."""
+    market = await stage(vote_seconds=4)
+    await market.start_worker(1)
+    await market.start_worker(2)
+    await market.until(lambda: market.connected(1) and market.connected(2), what="two workers connected")
+    stranger, ours = Keypair(), []
+    await market.market.chain.airdrop(stranger.pubkey(), 10**9)
+    submit = Settler._submit
+
+    async def overtaken(self: Settler, proposal: Proposal, view: View, signatures: Any) -> Any:
+        """A stranger has the signature of the third validator, which the market never saw, and of the first."""
+        message = messages.batch(
+            domain=view.domain, batch=proposal.batch, panel_round=view.panel_round, digest=proposal.digest
+        )
+        keys = {bytes(key.pubkey()): key for key in market.validators}
+        others = [(wallet, messages.sign(keys[wallet], message)) for wallet in wallets[2::-2]]
+        owner = self._owner
+        builder = await owner.builder(view, wallets=[one.wallet for one in proposal.tallies])
+        steps = builder.settle(proposal, view, others)
+        # What the market does not look at: the same message, signed by those who will not be paid.
+        steps[1:1] = [steps[1] if not ours else builder.settle(proposal, view, signatures)[1]]
+        await market.market.chain.send(steps, payer=stranger, lookup_tables=builder.tables)
+        ours.append([wallet for wallet, _ in signatures])
+        return await submit(self, proposal, view, signatures)
+
+    monkeypatch.setattr(Settler, "_submit", overtaken)
+    wallets = [bytes(key.pubkey()) for key in market.validators]
+    buyer, labelers, address = await labelled(market, mode=mode)
+    await market.until_settled(buyer, address, 3 * len(labelers))
+    assert ours
+    assert all(set(signers) == set(wallets[:2]) for signers in ours)
+    db, theirs = market.market.db, wallets[2::-2]
+    expected = [sum(row["amount"] for row in await db.fetch("payments_of", one, FAR, 100)) for one in wallets]
+    assert expected == ([60_000, 0, 60_000] if mode == "agreement" else [60_000, 60_000, 0])
+    for again in (False, True):
+        if again:
+            await market.market.engine.rebuild()
+        assert [batch["signers"] for batch in await db.fetch("batches_all")] == [theirs] * len(ours)
+        found = [sum(row["amount"] for row in await db.fetch("payments_of", one, FAR, 100)) for one in wallets]
+        assert found == expected
+    await paid_once(market, buyer, labelers, address, items=3)
+    lines = (market.settings.log_dir / f"{address}.jsonl").read_bytes().splitlines()[1:]
+    for line in map(votelog.decode_batch, lines):
+        assert [wallet for wallet, _ in line.signatures] == theirs
+
+
 async def test_projections_are_rebuilt_from_the_chain(stage: Callable[..., Any]) -> None:
     market = await stage()
     await market.start_workers()
@@ -328,14 +384,14 @@ async def test_a_request_that_nobody_can_sit_for_holds_no_other_up(stage: Callab
     buyer = await market.client("buyer")
     panels = market.market.engine.parts.panels
     request = messages.unb58(await market.post(buyer))
-    async with asyncio.timeout(5):  # who draws does so for one request after the other
+    async with asyncio.timeout(30):  # who draws does so for one request after the other
         assert (await panels.draw(request)).panel == ()
     await market.add_validators(1)
 
     async def drawn() -> bool:
         return len((await panels.view(request, fresh=True)).panel) == 3
 
-    await market.until(drawn, what="a panel of three", seconds=20)
+    await market.until(drawn, what="a panel of three")
 
 
 async def test_a_request_that_cannot_be_read_keeps_no_round_of_another_open(
@@ -365,7 +421,7 @@ async def test_a_request_that_cannot_be_read_keeps_no_round_of_another_open(
     async def over() -> bool:
         return (0, "failed") in await rounds(gone) and (0, "failed") in await rounds(other)
 
-    await market.until(over, what="both rounds over", seconds=20)
+    await market.until(over, what="both rounds over")
 
 
 async def test_panel_is_replaced_after_its_term(stage: Callable[..., Any]) -> None:
@@ -408,9 +464,9 @@ async def test_a_log_that_cannot_be_written_keeps_no_house_from_being_kept(
     async def drawn() -> bool:
         return len((await panels.view(request, fresh=True)).panel) == 3
 
-    await market.until(drawn, what="a panel", seconds=20)
+    await market.until(drawn, what="a panel")
     monkeypatch.setattr(Publisher, "publish", publish)
-    await market.until(lambda: path.exists() and path.read_bytes() == log, what="the log", seconds=20)
+    await market.until(lambda: path.exists() and path.read_bytes() == log, what="the log")
 
 
 async def test_a_log_of_the_first_version_is_written_anew(stage: Callable[..., Any]) -> None:

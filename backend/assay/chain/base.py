@@ -21,9 +21,11 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
+from assay.chain.ed25519 import PROGRAM as ED25519
+from assay.chain.ed25519 import parse_signatures
 from assay.chain.events import decode_events, truncated
 from assay.chain.program import Program, load_program
-from assay.errors import BadRequest, TransactionFailed
+from assay.errors import BadRequest, FieldError, TransactionFailed
 
 PACKET = 1232
 """Bytes of a serialized transaction at most: IPv6's minimum MTU less headers (Solana's PACKET_DATA_SIZE)."""
@@ -94,13 +96,25 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Signed:
+    """An Ed25519 instruction: `signatures` (wallet, signature) over one `message`, in their order. `before` names what
+    is called of the program right after it, which is what reads them.
+    """
+
+    message: bytes
+    signatures: tuple[tuple[bytes, bytes], ...]
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Landed:
-    """A transaction that landed and succeeded, opened: its receipt, and what it called of the program itself (not
-    what other programs called for it).
+    """A transaction that landed and succeeded, opened: its receipt, what it called of the program itself (not what
+    other programs called for it), and the signatures that its Ed25519 instructions verified.
     """
 
     receipt: Receipt
     calls: tuple[Call, ...]
+    signed: tuple[Signed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +189,10 @@ class Chain(Protocol):
 
     async def receipt(self, signature: str) -> Receipt | None:
         """The receipt of a transaction that landed; None if it is not known. Raises like `send` if it failed."""
+        ...
+
+    async def landed(self, signature: str) -> Landed | None:
+        """As `receipt`, with what the transaction called."""
         ...
 
     def history(self, address: Pubkey) -> AsyncIterator[Landed]:
@@ -293,15 +311,38 @@ def compile_transaction(
     return VersionedTransaction.populate(message, [held[key].sign_message(signed) for key in needed])
 
 
-def calls(program: Program, transaction: VersionedTransaction, *, loaded: Sequence[Pubkey]) -> tuple[Call, ...]:
-    """What a transaction calls of `program`. `loaded`: its addresses from lookup tables, writable ones first."""
+def open_landed(receipt: Receipt, transaction: VersionedTransaction, *, loaded: Sequence[Pubkey]) -> Landed:
+    """A transaction with its receipt. `loaded`: its addresses from lookup tables, writable ones first."""
     keys = [*transaction.message.account_keys, *loaded]
-    found = []
+    program = receipt.program
+    calls: list[Call] = []
+    signed: list[Signed] = []
+    above: tuple[bytes, list[tuple[Pubkey, bytes]]] | None = None
     for instruction in transaction.message.instructions:
-        if keys[instruction.program_id_index] == program.id:
-            name, args = program.codec.decode_instruction(bytes(instruction.data))
-            found.append(Call(name, args, tuple(keys[index] for index in instruction.accounts)))
-    return tuple(found)
+        called, data = keys[instruction.program_id_index], bytes(instruction.data)
+        before = None
+        if called == program.id:
+            before, args = program.codec.decode_instruction(data)
+            calls.append(Call(before, args, tuple(keys[index] for index in instruction.accounts)))
+        if above is not None:
+            signed.append(_signed(above, before))
+        above = _signatures(data) if called == ED25519 else None
+    if above is not None:
+        signed.append(_signed(above, None))
+    return Landed(receipt, tuple(calls), tuple(signed))
+
+
+def _signed(found: tuple[bytes, list[tuple[Pubkey, bytes]]], before: str | None) -> Signed:
+    message, signatures = found
+    return Signed(message, tuple((bytes(wallet), signature) for wallet, signature in signatures), before)
+
+
+def _signatures(data: bytes) -> tuple[bytes, list[tuple[Pubkey, bytes]]] | None:
+    """None where they are laid out as the program takes none."""
+    try:
+        return parse_signatures(data)
+    except FieldError:
+        return None
 
 
 def public_key(key: Keypair) -> Pubkey:

@@ -37,9 +37,9 @@ from assay.chain.base import (
     OpenedChain,
     Receipt,
     Simulation,
-    calls,
     check_size,
     compile_transaction,
+    open_landed,
     parse_signature,
     parse_transaction,
 )
@@ -213,16 +213,24 @@ class EmbeddedChain(OpenedChain):
             program=self.program,
         )
 
+    async def landed(self, signature: str) -> Landed | None:
+        """See `Chain.landed`."""
+        found = await self.journal.record(bytes(parse_signature(signature)))
+        return None if found is None else self._landed(found)
+
+    def _landed(self, record: Record) -> Landed:
+        receipt = self._receipt(record)
+        loaded = Loaded.parse(record.loaded)
+        made = VersionedTransaction.from_bytes(record.raw)
+        return open_landed(receipt, made, loaded=[*loaded.writable, *loaded.readonly])
+
     async def history(self, address: Pubkey) -> AsyncIterator[Landed]:
         """See `Chain.history`."""
         before = None
         while records := await self.journal.mentioning(bytes(address), before=before, until=None, limit=PAGE):
             for record in records:
                 if record.error is None:
-                    made = VersionedTransaction.from_bytes(record.raw)
-                    loaded = Loaded.parse(record.loaded)
-                    opened = calls(self.program, made, loaded=[*loaded.writable, *loaded.readonly])
-                    yield Landed(self._receipt(record), opened)
+                    yield self._landed(record)
             before = records[-1].seq
 
     async def events(self, *, after: Cursor | None = None, follow: bool = True) -> AsyncIterator[Event]:

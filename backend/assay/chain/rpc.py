@@ -175,6 +175,12 @@ class RpcChain(OpenedChain):
         found = await self._sender.fetch(wanted)
         return None if found is None else self._sender.read(wanted, found)
 
+    async def landed(self, signature: str) -> Landed | None:
+        """See `Chain.landed`."""
+        wanted = parse_signature(signature)
+        found = await self._sender.fetch(wanted)
+        return None if found is None else self._sender.opened(wanted, found)
+
     async def history(self, address: Pubkey) -> AsyncIterator[Landed]:
         """See `Chain.history`."""
         before: Signature | None = None

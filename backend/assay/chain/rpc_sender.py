@@ -13,7 +13,7 @@ from solders.rpc.errors import SendTransactionPreflightFailureMessage
 from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
-from assay.chain.base import Landed, Receipt, calls, check_size
+from assay.chain.base import Landed, Receipt, check_size, open_landed
 from assay.chain.failures import error_json, failure
 from assay.chain.program import Program
 from assay.chain.rpc_client import UNREACHABLE, Notifications, RpcConnection, rpc_failure
@@ -186,9 +186,13 @@ class Sender:
             raise ChainUnavailable(
                 f"the cluster lists {signature} but does not give its record", hint="ask again later"
             )
+        return self.opened(signature, found)
+
+    def opened(self, signature: Signature, found: Any) -> Landed:
+        """A fetched transaction with what it called. Raises what it failed with."""
         loaded = found.transaction.meta.loaded_addresses
         keys = [] if loaded is None else [*loaded.writable, *loaded.readonly]
-        return Landed(self.read(signature, found), calls(self._program, found.transaction.transaction, loaded=keys))
+        return open_landed(self.read(signature, found), found.transaction.transaction, loaded=keys)
 
     async def _record(self, signature: Signature) -> Any:
         """What `fetch` gives, which may come a moment after the transaction's status; None if it does not come."""

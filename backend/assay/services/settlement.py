@@ -196,7 +196,7 @@ class Settler:
             receipt = None
         self._landed = time.monotonic()
         self._owner.panels.forget(self.request)
-        await self._owner.confirmer.landed(proposal, receipt, signers=[wallet for wallet, _ in signatures])
+        await self._owner.confirmer.landed(proposal, receipt, signatures=signatures)
 
     async def _submitted(self, proposal: Proposal, view: View) -> list[tuple[bytes, bytes]] | None:
         """The signatures that an earlier try submitted to this panel: whichever try lands, the same validators are

@@ -111,8 +111,17 @@ where request = $1 and batch = $2 and state = 'proposed'
 
 -- batch_settled
 update batches set state = 'settled', settled_at = clock_timestamp(), panel_round = $3, signature = $4, slot = $5, compute_units = $6,
-       signers = coalesce($7, signers), settled_time = $8
+       signers = $7, settled_time = $8
 where request = $1 and batch = $2 and state = 'proposed'
+
+-- batch_cosigned
+-- The signatures that landed, as the chain has them: others may have been brought to it than those taken here.
+with named as (update batches set signers = $4 where request = $1 and batch = $2 and signers is distinct from $4)
+insert into batch_signatures (request, batch, panel_round, validator, signature)
+select $1, $2, $3, u.validator, u.signature from unnest($4::bytea[], $5::bytea[]) as u (validator, signature)
+on conflict (request, batch, panel_round, validator) do update
+set signature = excluded.signature, refusal = null, detail = null
+where batch_signatures.signature is distinct from excluded.signature
 
 -- answers_settled
 update answers a set state = 'settled', paid = u.paid, settled_at = clock_timestamp()
