@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assay.consensus.collusion import answer_pairs, detect, evidence_weights
+from assay.consensus.collusion import detect
+from assay.consensus.excess import answer_pairs
+from assay.consensus.groups import evidence_weights
 from assay.simulate.crowd import COLLUDING, make_crowd
 
 from .real_answers import CHOICE, load

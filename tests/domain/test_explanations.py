@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from assay.consensus.collusion import FLAG_EXCESS
+from assay.consensus.groups import FLAG_EXCESS
 from assay.domain import reputation, strikes
 from assay.domain.learned import Learned
 from assay.domain.owners import groups

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answers import Answers, Choice, choice_from_posterior, choice_labels
-from .collusion import Collusion, detect, evidence_weights
+from .collusion import Collusion, detect
+from .groups import evidence_weights
 from .latent import LatentClass, matrices_fit
 from .majority import Majority, count_votes, vote_posterior
 from .numeric import largest

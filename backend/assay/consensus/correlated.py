@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Self
 
 from .answers import Answers, Choice
-from .collusion import Collusion, detect, evidence_weights
+from .collusion import Collusion, detect
+from .groups import evidence_weights
 from .latent import LatentClass
 
 

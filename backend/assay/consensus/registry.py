@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .answers import Answers, Choice, InvalidAnswers
 from .auto import Auto
-from .collusion import detect, evidence_weights
+from .collusion import detect
 from .correlated import Correlated
 from .dawid_skene import DawidSkene
+from .groups import evidence_weights
 from .latent import matrices_fit
 from .majority import Majority, WeightedMajority
 from .one_coin import OneCoin, Wawa

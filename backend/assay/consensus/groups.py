@@ -1,0 +1,66 @@
+"""What a group of workers who answer as one is, and what its answers still count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .answers import Answers
+
+FLAG_EXCESS = 0.8
+"""From here on a group is held to act as one: correlated honest crowds were seen to reach 0.77, copies with 5 % of
+noise have 0.9.
+"""
+COPY_EXCESS = 0.9
+"""From here on members are plain copies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Workers who answer as one.
+
+    `workers`: their codes, sorted. `excess`: the share of chances to disagree that they did not take although
+    independence would have, in 0..1 (1: copies of each other). `z`: the excess in standard errors. `bound`: what z had
+    to exceed, for a chance of `alpha` over all groups of this size. `answers`: answer pairs that it rests on.
+    """
+
+    workers: tuple[int, ...]
+    excess: float
+    z: float
+    bound: float
+    answers: int
+
+    def explain(self) -> str:
+        """One sentence for the people concerned."""
+        return (
+            f"{len(self.workers)} workers gave {self.answers} pairs of answers to the same tasks and agreed "
+            f"{self.z:.1f} standard errors more often than independent workers of their accuracy would "
+            f"({self.excess:.0%} of the room there was); {self.bound:.1f} is the bound that chance does not pass."
+        )
+
+
+def evidence_weights(answers: Answers, groups: Sequence[Group], *, least: float = FLAG_EXCESS) -> NDArray[np.float32]:
+    """float32[n]: what each answer counts as evidence, so that copies count once.
+
+    An answer that m members of one group gave to its task counts 1 / (1 + excess · (m − 1)); groups with less excess
+    than `least` are left alone. Plain copies (excess ≥ COPY_EXCESS) may also repeat an honest answer that is counted
+    already, so they are set aside (0) where two others answered.
+    """
+    weights = np.ones(len(answers), np.float32)
+    for group in groups:
+        if group.excess < least:
+            continue
+        member = np.zeros(answers.n_workers, np.bool_)
+        member[list(group.workers)] = True
+        mine = member[answers.worker]
+        here = answers.task[mine]
+        many = np.bincount(here, minlength=answers.n_tasks)[here]
+        counted = 1 / (1 + group.excess * (many - 1))
+        if group.excess >= COPY_EXCESS:
+            others = np.bincount(answers.task[~mine], minlength=answers.n_tasks)[here]
+            counted = np.where(others >= 2, 0.0, counted)
+        weights[mine] = counted
+    return weights
