@@ -51,11 +51,13 @@ class Bound:
 
     @classmethod
     def of(cls, view: View) -> Bound:
-        """Of a request by review as the chain has it."""
+        """Of a request by review as the chain has it. A dispute that is won takes the place of a record: while it is
+        open nobody works for that.
+        """
         one = view.account
         return cls(
             free=view.free,
-            places=one.records - one.records_done,
+            places=view.places - view.disputes,
             price=one.price,
             validation_fee=one.validation_fee,
             fee_bps=one.terms.params.fee_bps,

@@ -32,7 +32,10 @@ PARTICIPANT = {
     "Registered", "Staked", "UnstakeRequested", "UnstakeCancelled", "StakeWithdrawn", "PayoutSet", "OwedClaimed",
     "Slashed",
 }  # fmt: skip
-REQUEST = {"RequestClosing", "RequestClosed", "RequestReaped", "RequestToppedUp", "PanelDrawn", "PanelSeeded"}
+REQUEST = {
+    "RequestClosing", "RequestClosed", "RequestReaped", "RequestToppedUp", "PanelDrawn", "PanelSeeded", "DisputeOpened",
+    "DisputeEnded",
+}  # fmt: skip
 
 
 class Indexer:

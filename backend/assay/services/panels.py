@@ -11,7 +11,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from assay.chain.instructions import Instructions
-from assay.domain import messages, tally
+from assay.domain import messages, money, tally
 from assay.errors import AccountMissing, AssayError
 
 if TYPE_CHECKING:
@@ -79,6 +79,17 @@ class View:
         spoken_for = one.paid_labelers + one.paid_validators + one.fees + one.refunded + one.bonds
         reserved = sum(reserve.amount for reserve in one.reserves if reserve.until > self.now)
         return int(one.locked - spoken_for - reserved)
+
+    @property
+    def places(self) -> int:
+        """Records that the program would still take."""
+        return int(self.account.records - self.account.records_done)
+
+    @property
+    def disputes(self) -> int:
+        """Open disputes: the program holds the dearest pay of one answer for each."""
+        one = self.account
+        return int(one.bonds // money.labeler_pay(1, one.price, max(one.terms.premium_bps)))
 
     @property
     def term_over(self) -> bool:

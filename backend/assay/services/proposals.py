@@ -150,9 +150,11 @@ class Proposals:
         room: Room,
         budget: Callable[[Batch], bool],
         most: int,
+        places: int,
     ) -> Proposal | None:
         """Puts the next batch together and writes it down; None when nothing is due or nothing fits the budget.
 
+        `places`: records that the request still wants. Answers accepted beyond them wait: what is rejected goes on.
         Raises nothing when another settler was first: then its proposal is what is open.
         """
         spec = await self._requests.spec(request)
@@ -163,7 +165,7 @@ class Proposals:
                 if row is None or row["domain"] is None:
                     return None
                 gold = _gold(row["gold"])
-                evidence = await (_agreement if row["mode"] == 0 else _review)(tx, row, gold, room, most)
+                evidence = await (_review if row["mode"] == REVIEW else _agreement)(tx, row, gold, room, most, places)
                 if spec.weighs and history is not None:
                     await self._weigh(spec, evidence, history, request=request, batch=batch)
                 made = self._fit(spec, row["domain"], evidence, budget, participant, history)
@@ -175,6 +177,15 @@ class Proposals:
                 return proposal
         except asyncpg.UniqueViolationError:
             return await self.open(request)
+
+    async def withdraw(self, proposal: Proposal) -> None:
+        """Takes back a proposal that the program will never take, so that what it settles can be proposed anew under
+        its number. Only of a request by review: there the verdicts stand without it.
+        """
+        async with self._db.transaction() as tx:
+            if await tx.value("batch_withdraw", proposal.request, proposal.batch, proposal.digest):
+                await tx.execute("answers_unbatched", proposal.request, proposal.batch)
+                await tx.execute("records_unbatched", proposal.request, proposal.batch)
 
     async def _weigh(self, spec: Spec, evidence: Evidence, history: History, *, request: bytes, batch: int) -> None:
         """Names with each answer its labeler's counters: those of earlier batches, else what the chain says now."""
@@ -214,7 +225,7 @@ class Proposals:
         return None
 
 
-async def _agreement(tx: Session, row: Any, gold: dict[int, Gold], room: Room, most: int) -> Evidence:
+async def _agreement(tx: Session, row: Any, gold: dict[int, Gold], room: Room, most: int, _: int) -> Evidence:
     """Tasks by agreement that are due, with those of their answers that one transaction has room for."""
     due = await tx.fetch("tasks_due", row["address"], TASKS)
     by_task: dict[bytes, list[Any]] = {}
@@ -250,7 +261,7 @@ async def _agreement(tx: Session, row: Any, gold: dict[int, Gold], room: Room, m
     return evidence
 
 
-async def _review(tx: Session, row: Any, gold: dict[int, Gold], room: Room, most: int) -> Evidence:
+async def _review(tx: Session, row: Any, gold: dict[int, Gold], room: Room, most: int, places: int) -> Evidence:
     """Answers by review whose verdicts stand, with the votes they rest on."""
     due = await tx.fetch("answers_due", row["address"], min(TASKS, most))
     votes: dict[bytes, list[Vote]] = {}
@@ -264,11 +275,14 @@ async def _review(tx: Session, row: Any, gold: dict[int, Gold], room: Room, most
     by_index: dict[int, list[Answer]] = {}
     evidence = Evidence([], {})
     for one in due:
+        if one["verdict"] and places <= 0:
+            continue
         found = tuple(votes.get(one["id"], ()))
         new = [wallet for wallet in (one["labeler"], *(vote.voter for vote in found)) if wallet not in chosen]
         if new and not room([*chosen, *new]):
             continue
         chosen += new
+        places -= bool(one["verdict"])
         by_index.setdefault(one["index"], []).append(Answer(one["labeler"], one["content"], one["signature"], found))
         evidence.decided_at[one["id"]] = one["due_at"]
     evidence.tasks.extend(Task(index, tuple(answers), gold.get(index)) for index, answers in by_index.items())

@@ -134,6 +134,7 @@ class Settler:
             room=lambda wallets: builder.room(wallets),
             budget=lambda found: self._affordable(view, found),
             most=ANSWERS,
+            places=view.places,
         )
         if made is None:
             # The escrow is short until reserves end, or the accounts await their place in a lookup table.
@@ -152,7 +153,7 @@ class Settler:
             fee_bps=one.terms.params.fee_bps,
             premium_bps=max(one.terms.premium_bps),
         )
-        return most <= view.free and one.records_done + len(found.records) <= one.records
+        return most <= view.free and len(found.records) <= view.places
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -174,6 +175,12 @@ class Settler:
             return
         if view.next_batch < proposal.batch:
             raise Conflict(f"batch {proposal.batch} is ahead of the chain's {view.next_batch}")
+        if proposal.records > view.places:
+            # A dispute was won meanwhile and took a record's place, for good. Whoever signed this signs nothing else in
+            # the panel's round, so the next proposal may have to wait for the next panel.
+            log.warning("proposal withdrawn", request=messages.b58(self.request), batch=proposal.batch)
+            await self._owner.proposals.withdraw(proposal)
+            return
         signatures = await self._submitted(proposal, view) if begun else None
         asked = time.monotonic()
         signatures = signatures or await self._signatures(proposal, view)

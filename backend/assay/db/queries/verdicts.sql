@@ -77,6 +77,15 @@ update tasks set batch = $2 where id = any($1::bytea[]) and batch is null
 insert into batches (request, batch, root, digest, records, judged, answers, votes, participants, tallies, body)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
+-- batch_withdraw
+delete from batches where request = $1 and batch = $2 and digest = $3 and state = 'proposed' returning 1
+
+-- answers_unbatched
+update answers set batch = null where request = $1 and batch = $2 and state = 'judged'
+
+-- records_unbatched
+update tasks set batch = null where request = $1 and batch = $2
+
 -- batch_open
 select * from batches where request = $1 and state = 'proposed'
 
