@@ -42,5 +42,6 @@ def text(found: dict[str, Any]) -> str:
     parts.append(f"Strikes. {judged['text']} A conviction takes {judged['stake_at_risk']} tokens of your stake.")
     if found["request"] is not None:
         inside = found["request"]
-        parts.append(f"Request {inside['request']} ({inside['settled']} settled). {inside['text']}")
+        unpaid = f", {inside['unpaid']} right and not paid" if inside["unpaid"] else ""
+        parts.append(f"Request {inside['request']} ({inside['settled']} settled{unpaid}). {inside['text']}")
     return "\n\n".join(parts)

@@ -221,7 +221,7 @@ class World:
         account.paid_validators += paid.paid_validators
         account.fees += paid.fee
         account.records_done += len(made.records)
-        account.answers_accepted += sum(entry.verdict for entry in made.answers)
+        account.answers_accepted += sum(entry.right for entry in made.answers)
         account.answers_rejected += sum(not entry.verdict for entry in made.answers)
         for one in made.tallies:
             person = self.participants.setdefault(

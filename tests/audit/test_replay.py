@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from audited_market import CID, FEE, PRICE, Request, World, gold, key, participant, wallet
+from audited_market import CID, CLASSES, FEE, PRICE, Request, World, gold, key, participant, wallet
 
 from assay.domain import canonical, messages
 from assay.domain.history import History
@@ -374,3 +374,51 @@ async def test_equal_pay_where_the_record_says_otherwise_is_found() -> None:
     found = await finding(by_information(forget=True))
     assert found is not None
     assert (found.check, found.batch) == ("tally", 2), str(found)
+
+
+def unpaid(*, seen: str | None = "labeler 2") -> World:
+    """Three batches by agreement, paid by information, of three labelers of whom the last looks at nothing. The third
+    one is settled as if `seen` were who looks at nothing; None: as if nobody were known.
+    """
+    world = World()
+    request = world.post(
+        items=[{"cid": CID, "media_type": "image/png"}] * 48, mode="agreement", validation={"pay": "information"}
+    )
+    world.draw(request)
+
+    def tasks(start: int, idle: str) -> list[Task]:
+        return [
+            Task(index, tuple(
+                world.answer(request, index, name, CLASSES[0 if name == idle else index % len(CLASSES)])
+                for name in ("labeler 0", "labeler 1", "labeler 2")
+            ))
+            for index in range(start, start + 16)
+        ]  # fmt: skip
+
+    for start in range(0, 48, 16):
+        if start == 32 and seen != "labeler 2":
+            request.history = History(request.spec)
+            if seen is not None:
+                request.history.add([*tasks(0, seen), *tasks(16, seen)])
+        world.settle(request, tasks(start, "labeler 2"))
+    return world
+
+
+async def test_right_answers_that_are_not_paid_fit() -> None:
+    world = unpaid()
+    report = await replay(world, world)
+    assert report.finding is None
+    # Of 48 tasks a third has the label that the idle one always says; those of the last batch are not paid.
+    idle = [sum(index % 3 == 0 for index in range(start, start + 16)) for start in range(0, 48, 16)]
+    assert (report.answers, report.answers_accepted, report.answers_unpaid) == (144, 96 + sum(idle), idle[2])
+    assert report.paid_labelers == {0: PRICE * (96 + sum(idle[:2]))}
+    assert f"{idle[2]} of them not paid" in str(report)
+
+
+@pytest.mark.parametrize(("seen", "said"), [(None, "0 instead of 5"), ("labeler 0", "16 instead of 0")])
+async def test_pay_that_the_rule_does_not_give_is_found(seen: str | None, said: str) -> None:
+    """An idle labeler who is paid; an honest one who is not."""
+    found = await finding(unpaid(seen=seen))
+    assert found is not None
+    assert (found.check, found.batch) == ("unpaid", 2), str(found)
+    assert said in found.detail or "0 instead of 5" in found.detail

@@ -143,7 +143,6 @@ def test_what_learns_is_said_by_the_specification() -> None:
         ({"validation": {}}, "validation.pay"),
         ({"validation": None}, "validation"),
         ({"validation": {"pay": "equal", "tip": 1}}, "validation.tip"),
-        ({"mode": "agreement", "validation": {"pay": "information"}}, "validation.pay"),
     ],
 )
 def test_what_is_wrong_is_named(change: dict[str, object], field: str) -> None:

@@ -85,6 +85,7 @@ OLD: dict[str, Any] = GOOD | {"version": 1}
     ("changes", "expected"),
     [
         ({}, "8b25eeb9b3c0358c"),
+        (GOLD, "cc56454629d76c80"),
         ({"mode": "review", "overlap": 1}, "1633cd868768e096"),
         ({"mode": "review", "overlap": 1, **GOLD}, "7ddd2da1d9a68220"),
         ({"mode": "review", "overlap": 1, "validation": {"pay": "equal"}}, "1633cd868768e096"),
@@ -104,6 +105,11 @@ def test_version_1_keeps_its_hashes(changes: dict[str, Any], expected: str) -> N
     ("changes", "pay"),
     [
         ({}, "equal"),
+        (GOLD, "information"),
+        ({**GOLD, "validation": {"pay": "equal"}}, "equal"),
+        ({"validation": {"pay": "information"}}, "information"),
+        ({**GOLD, "kind": "text", "schema": {}}, "equal"),
+        ({**GOLD, "kind": "text", "schema": {}, "mode": "review"}, "information"),
         ({"mode": "review"}, "equal"),
         ({"mode": "review", **GOLD}, "information"),
         ({"mode": "review", **GOLD, "validation": {"pay": "equal"}}, "equal"),
@@ -115,4 +121,20 @@ def test_version_2_says_how_it_pays(changes: dict[str, Any], pay: str) -> None:
     assert parsed.document["version"] == 2
     assert parsed.document["validation"] == {"pay": pay}
     assert parsed.pay == pay
+    assert parsed.learns is (pay == "information")
     assert spec.parse(GOOD | changes | {"version": 2}).hash == parsed.hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"kind": "text", "schema": {}}, "by agreement with the kind text.*takes the kind choice"),
+        ({"kind": "multi-choice"}, "by agreement with the kind multi-choice"),
+        ({"version": 1}, "by agreement in version 1"),
+        ({"version": 1, **GOLD}, "by agreement in version 1"),
+    ],
+)
+def test_pay_by_information_needs_something_to_compare(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(FieldError, match=why) as failure:
+        spec.parse(GOOD | changes | {"validation": {"pay": "information"}})
+    assert failure.value.field == "validation.pay"

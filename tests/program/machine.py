@@ -347,10 +347,13 @@ class Machine:
         shares = [(good // len(labelers), bad // len(labelers)) for _ in labelers]
         shares[0] = (good - sum(one[0] for one in shares[1:]), bad - sum(one[1] for one in shares[1:]))
         tallies = [
-            TallyOf(actors[name], right, wrong, gold_passed=min(right, d % 2), gold_failed=min(wrong, a % 2))
+            TallyOf(
+                actors[name], right, wrong, gold_passed=min(right, d % 2), gold_failed=min(wrong, a % 2),
+                units=0 if order.mode else a % (right + 1),
+            )
             for name, (right, wrong) in zip(labelers, shares, strict=True)
             if right + wrong
-        ]
+        ]  # fmt: skip
         voters = list(order.panel)
         if order.mode == 1:
             wrong = min(good + bad, a % 12)
@@ -419,7 +422,7 @@ class Machine:
         panel_actors = [self.world.actors[name] for name in order.panel]
         first = tallies[0]
         options: dict[str, Any] = {"root": root}
-        match d % 14:
+        match d % 15:
             case 0:
                 options["number"] = max(0, order.next_batch - 1) if order.next_batch else 1
             case 1:
@@ -452,6 +455,8 @@ class Machine:
             case 13:
                 buyer = next((one for one in self.buyers if one != order.buyer), order.buyer)
                 tallies = [TallyOf(self.world.actors[buyer], first.good, first.bad), *tallies[1:]]
+            case 14:
+                tallies[0] = TallyOf(first.actor, first.good, first.bad, units=1 if order.mode else first.good + 1)
         self.settle_both(key, tallies, **options)
 
     def cancel(self, a: int, b: int, c: int, d: int) -> None:

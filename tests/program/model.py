@@ -372,7 +372,7 @@ class Model:
         need(all(self.people[name].role in (LABELER, VALIDATOR) for name in names), "WrongRole")
         labelers = [one for one in tallies if self.people[one[0]].role == LABELER]
         validators = [one for one in tallies if self.people[one[0]].role == VALIDATOR]
-        need(all(one[5] == 0 for one in labelers), "UnitsDoNotAddUp")
+        need(all(one[5] <= (0 if order.mode else one[1]) for one in labelers), "BadUnpaid")
         need(all(one[3] <= one[1] and one[4] <= one[2] for one in tallies), "BadGold")
         good, bad = sum(one[1] for one in labelers), sum(one[2] for one in labelers)
         need(good + bad == sums["answers"], "AnswersDoNotAddUp")
@@ -392,10 +392,10 @@ class Model:
             need(judged == sums["records"], "RecordsDoNotFit")
             pays += [(one, due * (at + 1) // len(signers) - due * at // len(signers)) for at, one in enumerate(signers)]
         earned = []
-        for name, right, *_ in labelers:
+        for name, right, *_, unpaid in labelers:
             person = self.people[name]
             rate = BPS + order.premium_bps[tier(person.accepted, person.rejected)]
-            earned.append((name, right * order.price * rate // BPS))
+            earned.append((name, (right - unpaid) * order.price * rate // BPS))
         to_labelers, to_validators = sum(pay for _, pay in earned), sum(pay for _, pay in pays)
         fee = to_labelers * order.params["fee_bps"] // BPS
         reserved = bad * order.each_reserve() if order.params["dispute_window"] else 0

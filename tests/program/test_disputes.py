@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import invariants
 import pytest
-from cases import Rejected, market, rejected
-from world import UNIT
+from cases import Rejected, market, panel, rejected
+from world import UNIT, TallyOf
+
+from assay.domain import merkle
+from assay.domain.entries import REJECTED, UNPAID, AnswerEntry, ordered
 
 BOND = 5 * UNIT
 UPHELD, DISMISSED, LAPSED = 1, 2, 3
@@ -94,6 +97,24 @@ def test_an_accepted_answer_or_anothers_cannot_be_disputed() -> None:
     case.world.give(stranger.wallet, BOND)
     thief.labeler = stranger
     assert thief.open().error == "WrongRole"
+
+
+def test_a_right_answer_that_is_not_paid_cannot_be_disputed() -> None:
+    """By agreement: its neighbour in the batch, a rejection, can."""
+    world = market(validators=4)
+    labeler, other = world.labeler("labeler"), world.labeler("other")
+    posted, outcome = world.post(world.buyer(), mode=0, overlap=2)
+    assert outcome.ok, outcome
+    voters = panel(world, posted)
+    fields = {"task": bytes([1]) * 32, "confidence": 10_000, "evidence": bytes(32)}
+    unpaid = AnswerEntry(bytes([1]) * 32, labeler=bytes(labeler.wallet), verdict=UNPAID, **fields)
+    wrong = AnswerEntry(bytes([2]) * 32, labeler=bytes(other.wallet), verdict=REJECTED, **fields)
+    entries = ordered([unpaid, wrong], [])
+    tallies = [TallyOf(labeler, 1, 0, units=1), TallyOf(other, 0, 1)]
+    outcome = world.settle(posted, tallies, root=merkle.root(entries), signers=voters)
+    assert outcome.ok, outcome
+    assert world.open_dispute(posted, labeler, unpaid, 0, entries=entries, batch=0).error == "WrongProof"
+    assert world.open_dispute(posted, other, wrong, 1, entries=entries, batch=0).ok
 
 
 def test_the_window_ends() -> None:

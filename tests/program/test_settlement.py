@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from world import PARAMS, UNIT, Actor, Posted, TallyOf, keypair
 from assay.chain import genesis
 from assay.chain.tokens import TOKEN_2022
 from assay.domain import merkle, reputation
+from assay.domain.tally import Role, Tally, payments
 
 UNITS = 2520
 FREE = {"fee_bps": 0}
@@ -169,6 +171,77 @@ def test_agreement_pays_the_cosigners_alike() -> None:
     assert case.world.person(case.panel[0]).agreed == 0
     assert case.world.person(case.panel[0]).bonded_until > case.world.now
     check(case.world)
+
+
+def test_a_right_answer_can_stay_unpaid() -> None:
+    """It is nobody's strike, and its price stays the buyer's."""
+    case = Case(params=FREE, labelers=3, mode=0, overlap=3, validation_fee=0, premium_bps=(1_000,) * 4)
+    before = [case.wallet_balance(one) for one in case.labelers]
+    tallies = [
+        TallyOf(case.labelers[0], 3, 0, gold_passed=1),
+        TallyOf(case.labelers[1], 3, 0, gold_passed=1, units=3),
+        TallyOf(case.labelers[2], 2, 1, units=1),
+    ]
+    made = draft(case.world, case.posted, tallies, signers=case.panel, records=3, judged=3)
+    outcome = made.send()
+    assert outcome.ok, outcome
+    paid = [case.wallet_balance(one) - start for one, start in zip(case.labelers, before, strict=True)]
+    assert paid == [3 * UNIT * 11 // 10, 0, UNIT * 11 // 10]
+    event, request = outcome.event("BatchSettled"), case.request
+    assert (event.paid_labelers, event.answers, event.reserved) == (sum(paid), 9, UNIT * 11 // 10)
+    assert (request.answers_accepted, request.answers_rejected, request.paid_labelers) == (8, 1, sum(paid))
+    person = case.world.person(case.labelers[1])
+    assert (person.accepted, person.rejected, person.judgements, person.strikes) == (3, 0, 3, 0)
+    assert (person.kinds[0].good, person.kinds[0].bad, person.gold_passed) == (3, 0, 1)
+    assert [harm.loss for harm in person.harms] == [0] * 4
+    assert person.bonded_until > case.world.now
+    check(case.world)
+
+
+@pytest.mark.parametrize("tally", [{"good": 2, "units": 3}, {"good": 0, "bad": 2, "units": 1}, {"units": 2**32 - 1}])
+def test_no_more_can_stay_unpaid_than_was_right(tally: dict[str, int]) -> None:
+    case = Case(labelers=2, mode=0, overlap=2)
+    one, other = case.labelers
+    tallies = [TallyOf(one, 2, 0), replace(TallyOf(other, 2, 0), **tally)]
+    assert draft(case.world, case.posted, tallies, signers=case.panel, records=2, judged=2).send().error == "BadUnpaid"
+    assert case.request.next_batch == 0
+
+
+def test_the_programs_payments_are_pythons() -> None:
+    """Random batches by agreement, whole amounts: premiums of every tier, odd prices and fees, unpaid answers."""
+    chance = random.Random(7)
+    premiums = (0, 333, 1_001, 2_500)
+    for _ in range(12):
+        price, fee, fee_bps = chance.randrange(1, 10**7), chance.randrange(10**6), chance.randrange(1_000)
+        case = Case(
+            params={"fee_bps": fee_bps}, labelers=4, mode=0, overlap=4, records=10_000, amount=10**15 // 10**5,
+            price=price, validation_fee=fee, premium_bps=premiums, seats=chance.randrange(3, 6),
+        )  # fmt: skip
+        extra, tallies = {}, []
+        for one in case.labelers:
+            accepted, rejected = chance.choice([(0, 0), (30, 1), (150, 2), (900, 0), (10, 90)])
+            with_counters(case.world, one, accepted, rejected)
+            extra[bytes(one.wallet)] = premiums[reputation.tier(accepted, rejected)]
+            good = chance.randrange(1, 20)
+            tallies.append(TallyOf(one, good, chance.randrange(3), units=chance.randrange(good + 1)))
+        judged = max(one.good + one.bad for one in tallies)
+        made = draft(case.world, case.posted, tallies, signers=case.panel, records=judged, judged=judged)
+        outcome = made.send()
+        assert outcome.ok, outcome
+        expected = payments(
+            [
+                Tally(bytes(one.actor.wallet), Role.LABELER, good=one.good, bad=one.bad, units=one.units)
+                for one in made.tallies
+            ],
+            judged=judged, price=price, validation_fee=fee, fee_bps=fee_bps, premiums=extra,
+            cosigners=[bytes(one.wallet) for one in case.panel],
+        )  # fmt: skip
+        event = outcome.event("BatchSettled")
+        assert [one.amount for one in event.payments] == [
+            amount for _, amount in (*expected.labelers, *expected.validators)
+        ]
+        assert (event.paid_labelers, event.fee) == (expected.paid_labelers, expected.fee)
+        check(case.world)
 
 
 def test_a_quorum_is_enough_and_only_signers_are_paid() -> None:
@@ -440,7 +513,7 @@ def _readonly_participant(made: Draft, case: Case) -> None:
         (_args(records=2), "RecordsDoNotFit"),
         (_args(records=51), "TooManyRecords"),
         (_tally(good=4), "AnswersDoNotAddUp"),
-        (_tally(units=1), "UnitsDoNotAddUp"),
+        (_tally(units=1), "BadUnpaid"),
         (_vote(units=1), "UnitsDoNotAddUp"),
         (_vote(units=3 * UNITS + 1), "UnitsDoNotAddUp"),
         (_vote(good=2), "VotesDoNotAddUp"),

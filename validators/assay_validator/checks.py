@@ -13,8 +13,10 @@ from typing import Any
 
 from assay.domain import batch as batches
 from assay.domain import merkle, messages, quorum, votelog
+from assay.domain.batch import Batch
 from assay.domain.history import History
 from assay.domain.spec import Spec
+from assay.domain.tally import Role
 from assay.domain.work import Task
 from assay.errors import AssayError, FieldError
 from assay_validator import once
@@ -143,11 +145,12 @@ def _proposal(
     _complete(spec, tasks, closing=request.state == 1)
     _votes(tasks, request, spec, signer, state)
     found = batches.assemble(spec, domain=request.domain, tasks=tasks, participant=participant, history=history)
+    tallies = [{"wallet": messages.b58(one.wallet), "tally": one.pack().hex()} for one in found.tallies]
+    _unpaid(found, message["tallies"])
     _refuse(found.root.hex() != message["root"], "wrong_root", f"the entries' root is {found.root.hex()}")
     counts = (len(found.records), found.judged, len(found.answers), found.votes)
     claimed = tuple(message[name] for name in ("records", "judged", "answers", "votes"))
     _refuse(counts != claimed, "wrong_counts", f"records, judged, answers, votes are {counts}, not {claimed}")
-    tallies = [{"wallet": messages.b58(one.wallet), "tally": one.pack().hex()} for one in found.tallies]
     _refuse(tallies != message["tallies"], "wrong_tallies", "the tallies do not follow from the evidence")
     content = Content.of(found, spec=spec, participant=participant)
     digest = content.digest
@@ -163,6 +166,20 @@ def _proposal(
         content=content,
         tasks=tasks,
     )
+
+
+def _unpaid(found: Batch, claimed: Any) -> None:
+    """Labelers are left unpaid by the rule, and only by it. (Which answers it hits is in the root.)"""
+    if not isinstance(claimed, list):
+        return  # no tallies at all: refused as such
+    said = {one["wallet"]: bytes.fromhex(one["tally"]) for one in claimed}
+    for one in found.tallies:
+        name, right = messages.b58(one.wallet), one.pack()
+        other = said.get(name, right)
+        differs = one.role is Role.LABELER and other != right and other[:8] == right[:8]
+        units = int.from_bytes(other[8:], "little")
+        detail = f"{units} of the {one.good} right answers of {name} are not paid; by the rule it is {one.units}"
+        _refuse(differs, "wrong_pay", detail)
 
 
 def _complete(spec: Spec, tasks: Sequence[Task], *, closing: bool) -> None:

@@ -62,7 +62,7 @@ class Signing:
                 raise Refused("wrong_batch", f"the chain's next batch is {request.next_batch}, not {batch}")
             history = await past.upto(request, self._link)
             if spec.learns:
-                await asyncio.to_thread(lambda: history.model)  # made already, as a rule
+                await asyncio.to_thread(history.ready)
                 if (learn := history.prepare()) is not None:
                     asyncio.get_running_loop().run_in_executor(None, learn)
             found = await self._checked(message, request, spec, history)
@@ -102,7 +102,7 @@ class Signing:
                 known=history.counters,
                 participant=self._requests.participant,
             )
-        if spec.pay == "information":
+        if spec.mode == "review" and spec.pay == "information":
             self._standing.weigh(request.address, history.register)
         return found
 

@@ -129,7 +129,9 @@ class Skipped(View):
 
 
 class AnswerView(View):
-    """One of my answers. `verdict` is null until it is judged; `paid` in base units until then null."""
+    """One of my answers. `verdict` is null until it is judged, then true where it agrees with the label (review: where
+    it was accepted); `unpaid`: true, and yet not paid, for the reason that `GET /v1/me/standing` gives; `paid`: base
+    units, null until it is settled."""
 
     answer: str
     request: str
@@ -138,6 +140,7 @@ class AnswerView(View):
     cid: str
     state: str
     verdict: bool | None
+    unpaid: bool
     confidence: int | None
     submitted_at: datetime
     decided_at: datetime | None
@@ -171,11 +174,12 @@ class BalanceView(View):
 
 
 class EarningsView(View):
-    """What the signed-in wallet earned."""
+    """What the signed-in wallet earned. `unpaid`: how many of its `accepted` answers were right and not paid."""
 
     balances: list[BalanceView]
     answers: int
     accepted: int
+    unpaid: int
     rejected: int
 
 
@@ -323,8 +327,9 @@ async def answers(context: Context, query: AnswersQuery) -> AnswersView:
         answers=[
             AnswerView(
                 answer=row["id"].hex(), request=b58(row["request"]), task=row["task"].hex(), content=row["content"],
-                cid=row["cid"], state=row["state"], verdict=row["verdict"], confidence=row["confidence"],
-                submitted_at=row["submitted_at"], decided_at=row["decided_at"], batch=row["batch"], paid=row["paid"],
+                cid=row["cid"], state=row["state"], verdict=row["verdict"], unpaid=row["unpaid"],
+                confidence=row["confidence"], submitted_at=row["submitted_at"], decided_at=row["decided_at"],
+                batch=row["batch"], paid=row["paid"],
             )
             for row in rows
         ]
@@ -348,6 +353,7 @@ async def earnings(context: Context) -> EarningsView:
         ],
         answers=counts["answers"],
         accepted=counts["accepted"],
+        unpaid=counts["unpaid"],
         rejected=counts["rejected"],
     )
 

@@ -66,7 +66,8 @@ class Books(View):
 
 class Progress(View):
     """How far it is. `chain` is null before the posting. `tasks_waiting` had their answers rejected, and there is no
-    money to pay another: they wait for a top-up, or the end of the reserves for disputes."""
+    money to pay another: they wait for a top-up, or the end of the reserves for disputes. `unpaid`: how many of the
+    `accepted` answers are right and, by information, not paid."""
 
     request: RequestView
     spec_hash: str
@@ -79,6 +80,7 @@ class Progress(View):
     answers: int
     undecided: int
     accepted: int
+    unpaid: int
     rejected: int
     settled: int
     chain: Books | None
@@ -186,7 +188,7 @@ async def _progress(context: Context, info: RequestInfo) -> Progress:
         domain=info.domain.hex() if info.domain else None, chain=await _books(context, info),
         tasks=counts["tasks"], tasks_done=counts["tasks_done"], tasks_waiting=counts["tasks_waiting"],
         leases=counts["leases"], answers=counts["answers"], undecided=counts["undecided"],
-        accepted=counts["accepted"], rejected=counts["rejected"], settled=counts["settled"],
+        accepted=counts["accepted"], unpaid=counts["unpaid"], rejected=counts["rejected"], settled=counts["settled"],
     )  # fmt: skip
 
 

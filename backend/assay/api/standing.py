@@ -52,8 +52,9 @@ class StrikesView(View):
 
 
 class InRequestView(View):
-    """The wallet in one request. `settled`: its settled answers, or votes; `weight` of `full` (null where all count
-    alike); `group_size`: members of the group that it is suspected to belong to (1: of none).
+    """The wallet in one request. `settled`: its settled answers, or votes; `unpaid`: how many of its answers were right
+    and not paid; `weight` of `full` (null where all count alike); `group_size`: members of the group that it is
+    suspected to belong to (1: of none).
     """
 
     request: str
@@ -61,6 +62,7 @@ class InRequestView(View):
     method: str
     pay: str
     settled: int
+    unpaid: int
     weight: float | None
     full: float | None
     group_size: int
@@ -87,7 +89,7 @@ class OfRequest(Model):
 def _in_request(found: InRequest) -> InRequestView:
     return InRequestView(
         request=b58(found.request), mode=found.mode, method=found.method, pay=found.pay, settled=found.settled,
-        weight=found.weight, full=found.full, group_size=found.group_size, text=found.text,
+        unpaid=found.unpaid, weight=found.weight, full=found.full, group_size=found.group_size, text=found.text,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from assay.domain import entries, merkle, messages, tally, verdict, weights
 from assay.domain.canonical import Json, digest
-from assay.domain.entries import AnswerEntry, RecordEntry
+from assay.domain.entries import ACCEPTED, REJECTED, UNPAID, AnswerEntry, RecordEntry
 from assay.domain.history import History, gold_verdict
 from assay.domain.similarity import agrees
 from assay.domain.spec import Spec
@@ -117,6 +117,7 @@ def _agreement(
     if spec.weighs:
         weights.named(tasks, known=history.counters)
     labels = verdict.consensus(spec, tasks, history=history, model=history.model)
+    register = history.register if spec.pay == "information" else None
     answers, records = [], []
     for task in tasks:
         task_id, found = ids[task.index], labels[task.index]
@@ -127,8 +128,11 @@ def _agreement(
             if task.settles is not None and answer.labeler not in task.settles:
                 continue
             good = agrees(spec.kind, spec.schema, verdict.value_of(answer.content), value)
-            book.add(answer.labeler, role=Role.LABELER, good=good, gold=task.gold is not None)
-            answers.append(AnswerEntry(answer_id, task_id, answer.labeler, int(good), found.confidence, evidence))
+            paid = register is None or register.accepts(answer.labeler, answer=answer_id)
+            outcome = REJECTED if not good else ACCEPTED if paid else UNPAID
+            entry = AnswerEntry(answer_id, task_id, answer.labeler, outcome, found.confidence, evidence)
+            book.add(entry.labeler, role=Role.LABELER, good=good, gold=task.gold is not None, units=int(entry.unpaid))
+            answers.append(entry)
         if task.record:
             records.append(Record(task.index, found.label, RecordEntry(task_id, digest(found.label), found.confidence)))
     return answers, records, 0

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 ANSWER_SIZE, RECORD_SIZE = 132, 67
+REJECTED, ACCEPTED, UNPAID = 0, 1, 2
+"""Verdicts on an answer; `UNPAID` is right, and yet not paid. Only a rejection can be disputed."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerEntry:
-    """A verdict on an answer. `confidence` in basis points; `evidence` is the hash of what the verdict rests on."""
+    """A verdict on an answer (`REJECTED`, `ACCEPTED`, `UNPAID`). `confidence` in basis points; `evidence` is the hash
+    of what the verdict rests on.
+    """
 
     answer: bytes
     task: bytes
@@ -20,6 +24,16 @@ class AnswerEntry:
     verdict: int
     confidence: int
     evidence: bytes
+
+    @property
+    def right(self) -> bool:
+        """Whether it is no rejection: a strike where it is one, a good judgement where not."""
+        return self.verdict != REJECTED
+
+    @property
+    def unpaid(self) -> bool:
+        """Whether it is right, and not paid."""
+        return self.verdict == UNPAID
 
     def pack(self) -> bytes:
         return b"\x01" + struct.pack(

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 from assay.domain import learning
 from assay.domain.canonical import Json
 from assay.domain.learning import Model, model_point
 from assay.domain.messages import ACCEPT, REJECT
+from assay.domain.methods import MAJORITY
 from assay.domain.similarity import agrees
 from assay.domain.spec import Spec
 from assay.domain.standing import Register, refit_point
@@ -33,14 +35,15 @@ class History:
 
     Agreement: `model` judges the next batch, once there is one; until then iterating gives the tasks it is judged with.
     A task that several batches settle counts once, as in the first of them.
-    Review: `register` has the voters' standings, learned from the votes; the tasks themselves are not kept.
+    Paid by information: `register` has the standings, by review the voters' from their votes on answers, by agreement
+    the labelers' from their answers to tasks, each task once its record is settled.
     """
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
         self._tasks: dict[int, Task] = {}
         self._counters: dict[bytes, Counters] = {}
-        self._judged: list[tuple[list[tuple[bytes, int]], int | None]] = []
+        self._judged: list[tuple[list[tuple[bytes, Any]], Any | None]] = []
         self._register = Register({}, None)
         self._learned = 0
         self._models: dict[int, Model] = {}
@@ -73,6 +76,13 @@ class History:
             self._models[point] = Model(self._spec, list(islice(self._tasks.values(), point)))
         return self._models[point]
 
+    def ready(self) -> None:
+        """Learns what the next batch is judged and paid by, unless that is done: seconds, if the log is long."""
+        if self._spec.mode == "agreement":
+            _ = self.model
+        if self._spec.pay == "information":
+            _ = self.register
+
     def prepare(self) -> Callable[[], None] | None:
         """What can be learned before it is needed, to be called in any thread; None where nothing is to be learned."""
         point = refit_point(len(self._tasks)) if learning.learns(self._spec) else 0
@@ -93,8 +103,12 @@ class History:
             return
         for task in sorted(tasks, key=lambda one: one.index):
             if self._spec.mode == "agreement":
-                self._tasks.setdefault(task.index, task)
+                if self._spec.method != MAJORITY:
+                    self._tasks.setdefault(task.index, task)
                 self._counters |= {one.labeler: one.counters for one in task.answers if one.counters is not None}
+                if self._spec.pay == "information" and task.record:
+                    given = sorted((one.labeler, value_of(one.content)) for one in task.answers)
+                    self._judged.append((given, None if task.gold is None else value_of(task.gold.label)))
                 continue
             for answer in sorted(task.answers, key=lambda one: one.labeler):
                 votes = sorted((vote.voter, vote.vote) for vote in answer.votes)
@@ -107,9 +121,13 @@ class History:
 
     @property
     def register(self) -> Register:
-        """The voters' standings; learned anew only after 32, 40, 50, … answers."""
+        """The standings of voters (review) or labelers (agreement, single choice); learned anew only at
+        `standing.refit_point`s.
+        """
         point = refit_point(len(self._judged))
         if point != self._learned:
-            self._register = Register.learn(self._judged, classes=(REJECT, ACCEPT))
+            agreement = self._spec.mode == "agreement"
+            classes = self._spec.schema["classes"] if agreement else (REJECT, ACCEPT)
+            self._register = Register.learn(self._judged, classes=classes)
             self._learned = point
         return self._register

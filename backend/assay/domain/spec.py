@@ -70,11 +70,11 @@ class Spec:
 
     @property
     def learns(self) -> bool:
-        """Whether a batch depends on the request's earlier ones: labels by a statistical method, fees by information.
+        """Whether a batch depends on the request's earlier ones: labels by a statistical method, pay by information.
 
         Whoever makes or checks a batch of such a request needs its `history.History`.
         """
-        return self.method != methods.MAJORITY if self.mode == "agreement" else self.pay == "information"
+        return self.pay == "information" or (self.mode == "agreement" and self.method != methods.MAJORITY)
 
     @property
     def weighs(self) -> bool:
@@ -123,18 +123,25 @@ def _version(value: object) -> int:
     return value
 
 
-def _default_pay(version: int, *, mode: object, gold: bool) -> Pay:
-    """By information where gold tells who looks, which costs the honest nothing; version 1 had to ask for it."""
-    return "information" if version > 1 and mode == "review" and gold else "equal"
+def _tells(version: int, *, mode: object, kind: str) -> bool:
+    """Whether pay can follow information: by review there are votes, by agreement it takes classes to compare."""
+    return mode == "review" or (version > 1 and kind == "choice")
 
 
-def _pay(value: object, *, mode: object) -> Pay:
-    """How the validation fee is shared."""
+def _default_pay(version: int, *, mode: object, kind: str, gold: bool) -> Pay:
+    """By information where gold helps to tell who looks; version 1 had to ask for it."""
+    return "information" if version > 1 and gold and _tells(version, mode=mode, kind=kind) else "equal"
+
+
+def _pay(value: object, *, version: int, mode: object, kind: str) -> Pay:
+    """Whether the validation fee (review) is shared, or a right answer (agreement) paid, by information."""
     pay = schema.fields(value, "validation", needed=["pay"])["pay"]
     if pay not in ("equal", "information"):
         raise FieldError("validation.pay", f"is unknown: {pay!r}", hint="equal or information")
-    if pay == "information" and mode != "review":
-        raise FieldError("validation.pay", "cannot be information in agreement", hint="equal, or the mode review")
+    if pay == "information" and not _tells(version, mode=mode, kind=kind):
+        what = f"by agreement with the kind {kind}" if version > 1 else "by agreement in version 1"
+        hint = "equal: whether a labeler looks shows in how its classes agree with others', which takes the kind choice"
+        raise FieldError("validation.pay", f"cannot be information {what}", hint=hint if version > 1 else "equal")
     return cast(Pay, pay)
 
 
@@ -177,8 +184,8 @@ def parse(value: object) -> Spec:
         gold_count = schema.whole(gold["count"], "gold.count", low=1, high=len(items))
     limits = schema.fields(given.get("limits", {}), "limits", needed=[], optional=["lease_seconds"])
     lease = schema.whole(limits.get("lease_seconds", 600), "limits.lease_seconds", low=5, high=7 * 24 * 3600)
-    default = {"pay": _default_pay(version, mode=mode, gold=gold is not None)}
-    pay = _pay(given.get("validation", default), mode=mode)
+    default = {"pay": _default_pay(version, mode=mode, kind=kind, gold=gold is not None)}
+    pay = _pay(given.get("validation", default), version=version, mode=mode, kind=kind)
     document: dict[str, Json] = {
         "version": version,
         "title": title,

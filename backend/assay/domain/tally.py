@@ -29,8 +29,9 @@ class Role(IntEnum):
 class Tally:
     """What one batch says of one participant.
 
-    Labelers: `good`/`bad` are accepted/rejected answers. Validators: votes that agreed/disagreed with the verdict, and
-    `units` of 1/2520 of a record's fee. `gold_*` count those of them that were gold.
+    Labelers: `good`/`bad` are accepted/rejected answers, `units` those of `good` that are right and not paid
+    (agreement). Validators: votes that agreed/disagreed with the verdict, and `units` of 1/2520 of a record's fee.
+    `gold_*` count those of good/bad that were gold.
     """
 
     wallet: bytes
@@ -53,7 +54,7 @@ class Book:
         self._rows: dict[tuple[Role, bytes], list[int]] = {}
 
     def add(self, wallet: bytes, *, role: Role, good: bool, gold: bool = False, units: int = 0) -> None:
-        """One more judgement of `wallet`."""
+        """One more judgement of `wallet`. `units`: of a labeler 1 where its answer is right and not paid."""
         row = self._rows.setdefault((role, wallet), [0, 0, 0, 0, 0])
         row[0 if good else 1] += 1
         if gold:
@@ -126,7 +127,7 @@ def payments(
     """
     extra = premiums or {}
     labelers = tuple(
-        (tally.wallet, money.labeler_pay(tally.good, price, extra.get(tally.wallet, 0)))
+        (tally.wallet, money.labeler_pay(tally.good - tally.units, price, extra.get(tally.wallet, 0)))
         for tally in tallies
         if tally.role is Role.LABELER
     )

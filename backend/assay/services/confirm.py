@@ -145,7 +145,7 @@ class Confirmer:
         now = time.time()
         BATCHES.inc()
         for one in answers:
-            ANSWERS.labels("accepted" if one["verdict"] else "rejected").inc()
+            ANSWERS.labels("unpaid" if one["unpaid"] else "accepted" if one["verdict"] else "rejected").inc()
             if one["decided_at"] is not None:
                 LATENCY.observe(max(0.0, now - one["decided_at"].timestamp()))
         log.info("batch settled", request=messages.b58(proposal.request), batch=proposal.batch, answers=len(answers))
@@ -161,11 +161,11 @@ def _signatures(landed: Landed, message: bytes) -> Signatures:
 
 
 def _shares(answers: Sequence[Any], amounts: dict[bytes, int]) -> dict[bytes, int]:
-    """What each answer was paid: a labeler's payment in equal parts over its accepted ones, the rest to the first."""
+    """What each answer was paid: a labeler's payment in equal parts over its paid ones, the rest to the first."""
     accepted: dict[bytes, list[bytes]] = {}
     shares = {one["id"]: 0 for one in answers}
     for one in answers:
-        if one["verdict"]:
+        if one["verdict"] and not one["unpaid"]:
             accepted.setdefault(one["labeler"], []).append(one["id"])
     for labeler, ids in accepted.items():
         each, rest = divmod(amounts.get(labeler, 0), len(ids))

@@ -97,9 +97,10 @@ class Datasets:
         for row in await self._db.fetch("dataset_batch_answers", request, missing):
             answers.setdefault(row["batch"], []).append(
                 entries.AnswerEntry(
-                    row["id"], row["task"], row["labeler"], int(row["verdict"]), row["confidence"], row["evidence"]
+                    row["id"], row["task"], row["labeler"],
+                    entries.UNPAID if row["unpaid"] else int(row["verdict"]), row["confidence"], row["evidence"],
                 )
-            )
+            )  # fmt: skip
         records: dict[int, list[entries.RecordEntry]] = {}
         for row in await self._db.fetch("dataset_batch_records", request, missing):
             if row["label_hash"] is not None:
@@ -189,6 +190,7 @@ def _answer(answer: Any, votes: list[Any], batches: dict[int, _Batch]) -> dict[s
         "cid": answer["cid"],
         "signature": messages.b58(answer["signature"]),
         "verdict": answer["verdict"],
+        "unpaid": answer["unpaid"],
         "confidence": answer["confidence"],
         "evidence": answer["evidence"].hex() if answer["evidence"] else None,
         "paid": answer["paid"],

@@ -55,7 +55,7 @@ class Earnings:
         return balances
 
     async def counts(self, wallet: bytes) -> dict[str, int]:
-        """Answers of a labeler: all, accepted, rejected."""
+        """Answers of a labeler: all, accepted, unpaid (of these, right and not paid), rejected."""
         row = await self._db.row("answer_counts", wallet)
         return {} if row is None else dict(row)
 

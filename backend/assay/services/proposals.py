@@ -201,7 +201,7 @@ class Proposals:
         for row in await self._db.fetch("batches_between", request, upto, batch):
             history.add(Proposal.of_row(row).tasks())
         self._history[request] = (batch, history)
-        await asyncio.to_thread(lambda: history.model)  # made already, as a rule
+        await asyncio.to_thread(history.ready)
         if (learn := history.prepare()) is not None:
             asyncio.get_running_loop().run_in_executor(None, learn)
         return history
@@ -314,7 +314,7 @@ async def _keep(tx: Session, proposal: Proposal, found: Batch, evidence: Evidenc
     when = evidence.decided_at
     rows = found.answers
     await tx.execute(
-        "answers_batched", [one.answer for one in rows], [bool(one.verdict) for one in rows],
+        "answers_batched", [one.answer for one in rows], [one.right for one in rows], [one.unpaid for one in rows],
         [one.confidence for one in rows], [one.evidence for one in rows], [when[one.answer] for one in rows],
         proposal.batch,
     )  # fmt: skip
@@ -337,7 +337,7 @@ async def _decide(tx: Session, found: Batch, evidence: Evidence) -> None:
 
 def cost(found: Batch, *, price: int, validation_fee: int, fee_bps: int, premium_bps: int) -> int:
     """The most that a batch can take from the escrow: pay, validation, the market's fee, reserves for rejections."""
-    good = sum(one.good for one in found.tallies if one.role is Role.LABELER)
+    good = sum(one.good - one.units for one in found.tallies if one.role is Role.LABELER)
     bad = sum(one.bad for one in found.tallies if one.role is Role.LABELER)
     paid = money.labeler_pay(good, price, premium_bps)
     reserve = money.labeler_pay(bad, price, premium_bps)

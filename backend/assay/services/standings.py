@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from assay.domain import reputation, strikes, weights
+from assay.domain import pay, reputation, strikes, weights
 from assay.domain.history import History
 from assay.domain.incentives import FULL
 from assay.domain.learned import Learned
+from assay.domain.methods import MAJORITY
 from assay.domain.schema import KINDS
 from assay.domain.spec import Spec
 from assay.domain.tally import Role
@@ -76,8 +77,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class InRequest:
-    """A wallet in one request. `settled`: its answers (labelers) or votes (validators) in settled batches; `weight` of
-    at most `full`, None where none is reckoned with; `group_size`: members of the group it is suspected to belong to.
+    """A wallet in one request. `settled`: its answers (labelers) or votes (validators) in settled batches; `unpaid`:
+    how many of its answers were right and not paid; `weight` of at most `full`, None where none is reckoned with;
+    `group_size`: members of the group it is suspected to belong to.
     """
 
     request: bytes
@@ -85,6 +87,7 @@ class InRequest:
     method: str
     pay: str
     settled: int
+    unpaid: int
     weight: float | None
     full: float | None
     group_size: int
@@ -145,7 +148,7 @@ class Standings:
     async def in_request(self, wallet: bytes, request: bytes) -> InRequest:
         """What a request's rules make of this wallet. Raises `NotFound`."""
         spec = await self._market.requests.spec(request)
-        settled, weight, full, size = 0, None, None, 1
+        settled, unpaid, weight, full, size = 0, 0, None, None, 1
         if not await self._db.value("took_part", request, wallet):
             text = "You have neither answered nor voted in this request."
         elif not spec.learns:
@@ -157,16 +160,22 @@ class Standings:
                     log = await self._log(request, spec)
                     settled = log.judged[wallet]
                     weight, full, size, text = await self._by_log(wallet, spec, log)
+                    if spec.mode == "agreement" and spec.pay == "information":
+                        unpaid = await self._db.value("unpaid_of", request, wallet)
+                        register = await asyncio.to_thread(lambda: log.history.register)
+                        size, text = register.group_size(wallet), f"{text} {pay.explain(register, wallet)}"
                 except BaseException:
                     self._logs.pop(request, None)  # a thread may still be at it
                     raise
-        return InRequest(request, spec.mode, spec.method, spec.pay, settled, weight, full, size, text)
+        return InRequest(request, spec.mode, spec.method, spec.pay, settled, unpaid, weight, full, size, text)
 
     async def _by_log(self, wallet: bytes, spec: Spec, log: _Log) -> tuple[float | None, float | None, int, str]:
         """Weight, full weight, size of the suspected group and the words."""
         if spec.mode == "review":
             register = await asyncio.to_thread(lambda: log.history.register)
             return register.weight(wallet), FULL, register.group_size(wallet), register.explain(wallet)
+        if spec.method == MAJORITY:
+            return None, None, 1, SAME
         if spec.weighs:
             weight, text = await self._weighted(wallet, spec, log)
             return weight, weights.FULL, 1, text
@@ -216,7 +225,7 @@ def _add(log: _Log, batches: Sequence[Any], spec: Spec) -> None:
                     log.judged.update(vote.voter for vote in answer.votes)
                 if task.settles is None or answer.labeler in task.settles:
                     log.judged[answer.labeler] += 1
-                    if len(log.rows) < ANSWERS and spec.mode == "agreement":
+                    if len(log.rows) < ANSWERS and spec.mode == "agreement" and spec.method != MAJORITY:
                         log.rows.append((task.index, answer.labeler, value_of(answer.content)))
             if task.gold is not None:
                 log.gold[task.index] = value_of(task.gold.label)

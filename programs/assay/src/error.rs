@@ -182,4 +182,6 @@ pub enum AssayError {
     NothingToCorrect,
     #[msg("The dispute is open, its votes are to be set right, or its window is not over")]
     DisputeKept,
+    #[msg("A labeler's units must be 0 in review, and at most its good answers in agreement: those that are not paid")]
+    BadUnpaid,
 }

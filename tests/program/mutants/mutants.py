@@ -64,6 +64,20 @@ MUTANTS = (
         "one member signs as two",
     ),
     Mutant(
+        "unpaid",
+        "instructions/settle_batch.rs",
+        "tally.good as u64 - tally.units as u64",
+        "tally.good as u64",
+        "right answers that are not to be paid are paid",
+    ),
+    Mutant(
+        "review_unpaid",
+        "instructions/settle_batch.rs",
+        "let most = if request.mode == AGREEMENT { tally.good as u32 } else { 0 };",
+        "let most = tally.good as u32;",
+        "by review, too, right answers stay unpaid",
+    ),
+    Mutant(
         "lapse",
         "instructions/end_dispute.rs",
         "require!(last || now.market >= dispute.lapses_at(params.dispute_round()), AssayError::DisputeInOffice);",

@@ -6,7 +6,8 @@ select outcome, answer, state from submit_answers(
 
 -- answers_of_labeler
 -- $1 labeler, $2 request or null, $3 submitted before, $4 at most
-select id, request, task, content, cid, state, verdict, confidence, submitted_at, decided_at, batch, paid from answers
+select id, request, task, content, cid, state, verdict, unpaid, confidence, submitted_at, decided_at, batch, paid
+from answers
 where labeler = $1 and ($2::bytea is null or request = $2) and submitted_at < $3
 order by submitted_at desc, id limit $4
 

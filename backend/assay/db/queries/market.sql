@@ -67,6 +67,7 @@ select (select count(*) from tasks t where t.request = $1) as tasks,
        count(*) as answers,
        count(*) filter (where state in ('submitted', 'judging')) as undecided,
        count(*) filter (where verdict) as accepted,
+       count(*) filter (where unpaid) as unpaid,
        count(*) filter (where not verdict) as rejected,
        count(*) filter (where state = 'settled') as settled,
        coalesce(sum(paid), 0)::bigint as paid
@@ -81,9 +82,9 @@ where p.wallet = $1 group by r.mint_index order by r.mint_index
 -- earnings_pending
 select r.mint_index,
        count(*) filter (where a.state in ('submitted', 'judging')) as undecided,
-       count(*) filter (where a.state = 'judged' and a.verdict) as accepted,
+       count(*) filter (where a.state = 'judged' and a.verdict and not a.unpaid) as accepted,
        coalesce(sum(r.price) filter (where a.state in ('submitted', 'judging')), 0)::bigint as possible,
-       coalesce(sum(r.price) filter (where a.state = 'judged' and a.verdict), 0)::bigint as due
+       coalesce(sum(r.price) filter (where a.state = 'judged' and a.verdict and not a.unpaid), 0)::bigint as due
 from answers a join requests r on r.address = a.request
 where a.labeler = $1 and a.state <> 'settled' group by r.mint_index order by r.mint_index
 
@@ -93,7 +94,8 @@ from payments p join requests r on r.address = p.request
 where p.wallet = $1 and p.paid_at < $2 order by p.paid_at desc limit $3
 
 -- answer_counts
-select count(*) as answers, count(*) filter (where verdict) as accepted, count(*) filter (where not verdict) as rejected
+select count(*) as answers, count(*) filter (where verdict) as accepted, count(*) filter (where unpaid) as unpaid,
+       count(*) filter (where not verdict) as rejected
 from answers where labeler = $1
 
 -- dataset_records
@@ -101,7 +103,7 @@ select id, index, item, media_type, state, label, label_hash, confidence, batch,
 where request = $1 and index >= $2 order by index limit $3
 
 -- dataset_answers
-select id, task, labeler, content, content_hash, cid, signature, verdict, confidence, evidence, round, state, batch, paid,
+select id, task, labeler, content, content_hash, cid, signature, verdict, unpaid, confidence, evidence, round, state, batch, paid,
        submitted_at, decided_at, settled_at
 from answers where task = any($1::bytea[]) order by task, id
 
@@ -113,7 +115,7 @@ where v.answer = any($1::bytea[]) and v.vote is not null order by v.answer, v.ro
 select batch, root, digest, signature, slot from batches where request = $1 and state = 'settled' and batch = any($2::bigint[])
 
 -- dataset_batch_answers
-select id, task, labeler, verdict, confidence, evidence, batch from answers where request = $1 and batch = any($2::bigint[])
+select id, task, labeler, verdict, unpaid, confidence, evidence, batch from answers where request = $1 and batch = any($2::bigint[])
 
 -- dataset_batch_records
 select id, label_hash, confidence, batch from tasks where request = $1 and batch = any($2::bigint[])

@@ -63,11 +63,12 @@ select min(decided_at) as since, count(*) as waiting from (
     order by a.decided_at limit $2) due
 
 -- answers_batched
--- $1 ids, $2 verdicts, $3 confidences, $4 evidence, $5 decided at, $6 batch
+-- $1 ids, $2 verdicts, $3 which of them are right and not paid, $4 confidences, $5 evidence, $6 decided at, $7 batch
 update answers a
-set state = 'judged', verdict = u.verdict, confidence = u.confidence, evidence = u.evidence,
-    decided_at = coalesce(a.decided_at, u.decided_at), batch = $6
-from unnest($1::bytea[], $2::bool[], $3::int[], $4::bytea[], $5::timestamptz[]) as u (id, verdict, confidence, evidence, decided_at)
+set state = 'judged', verdict = u.verdict, unpaid = u.unpaid, confidence = u.confidence, evidence = u.evidence,
+    decided_at = coalesce(a.decided_at, u.decided_at), batch = $7
+from unnest($1::bytea[], $2::bool[], $3::bool[], $4::int[], $5::bytea[], $6::timestamptz[])
+    as u (id, verdict, unpaid, confidence, evidence, decided_at)
 where a.id = u.id and a.batch is null and a.state in ('submitted', 'judging', 'judged')
 
 -- records_batched
@@ -191,7 +192,7 @@ union (select wallet from participants where role = 2 order by updated_at desc l
 select wallet from participants where role in (2, 3) order by role desc, updated_at desc limit $1
 
 -- answers_of_batch
-select id, labeler, verdict, decided_at from answers where request = $1 and batch = $2 order by id
+select id, labeler, verdict, unpaid, decided_at from answers where request = $1 and batch = $2 order by id
 
 -- settled_event
 select signature, slot, data from chain_events where name = 'BatchSettled' and data ->> 'request' = $1 and data ->> 'batch' = $2::bigint::text
@@ -228,6 +229,10 @@ set local synchronous_commit = off
 -- Whether a wallet has answered or voted in a request.
 select exists (select 1 from answers where request = $1 and labeler = $2)
     or exists (select 1 from votes v join answers a on a.id = v.answer where a.request = $1 and v.voter = $2)
+
+-- unpaid_of
+-- How many settled answers of a wallet in a request were right and not paid.
+select count(*) from answers where request = $1 and labeler = $2 and unpaid and state = 'settled'
 
 -- settled_of
 -- How many answers, or revealed votes on answers, of a wallet are settled in a request.

@@ -34,6 +34,7 @@ class Report:
     records: int = 0
     answers: int = 0
     answers_accepted: int = 0
+    answers_unpaid: int = 0
     votes: int = 0
     signatures: int = 0
     panels: int = 0
@@ -70,8 +71,8 @@ class Report:
     def __str__(self) -> str:
         lines = [
             f"{self.requests} requests, {self.batches} batches, {self.records} records, {self.answers} answers "
-            f"({self.answers_accepted} accepted), {self.votes} votes, {self.signatures} signatures, "
-            f"{self.panels} panels, {self.handouts} hand-outs, from {self.events} events"
+            f"({self.answers_accepted} accepted, {self.answers_unpaid} of them not paid), {self.votes} votes, "
+            f"{self.signatures} signatures, {self.panels} panels, {self.handouts} hand-outs, from {self.events} events"
         ]
         lines.append("everything fits" if self.ok else f"DOES NOT FIT: {self.finding}")
         return "\n".join(lines)

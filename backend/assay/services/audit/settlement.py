@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.domain import batch as batches
@@ -67,7 +67,8 @@ def check(
     report.batches += 1
     report.records += len(made.records)
     report.answers += len(made.answers)
-    report.answers_accepted += sum(entry.verdict for entry in made.answers)
+    report.answers_accepted += sum(entry.right for entry in made.answers)
+    report.answers_unpaid += sum(entry.unpaid for entry in made.answers)
     report.votes += made.votes
     report.signatures += len(line.signatures) + sum(1 + len(a.votes) for task in line.tasks for a in task.answers)
 
@@ -148,6 +149,7 @@ def _check_parts(books: Books, spec: Spec, task: Task, scope: Scope) -> None:
 
 
 def _check_numbers(made: Batch, line: Line, event: Any, scope: Scope, digest: bytes) -> None:
+    _check_unpaid(made, line, scope)
     recomputed = {
         "records": len(made.records),
         "judged": made.judged,
@@ -163,6 +165,15 @@ def _check_numbers(made: Batch, line: Line, event: Any, scope: Scope, digest: by
     scope.equal("tally", len(line.tallies), len(made.tallies), "number of tallies")
     scope.equal("digest", line.digest, digest, "in the log")
     scope.equal("digest", bytes(event.digest), digest, "on chain")
+
+
+def _check_unpaid(made: Batch, line: Line, scope: Scope) -> None:
+    """Which right answers are not paid is in the root: said first by name, where the tallies tell."""
+    expected = {one.wallet: one for one in made.tallies if one.role is Role.LABELER}
+    for found in line.tallies:
+        rule = expected.get(found.wallet)
+        if rule is not None and replace(rule, units=found.units) == found:
+            scope.equal("unpaid", found.units, rule.units, f"right answers of {b58(found.wallet)} not paid")
 
 
 def _plain(value: Any) -> Any:
@@ -212,7 +223,7 @@ def _check_payments(books: Books, made: Batch, line: Line, event: Any, scope: Sc
     scope.equal("payments", event.paid_validators, paid.paid_validators, "to validators")
     scope.equal("payments", event.fee, paid.fee, "fee")
     terms = books.posted.terms
-    rejected = sum(not entry.verdict for entry in made.answers)
+    rejected = sum(not entry.right for entry in made.answers)
     each = money.labeler_pay(1, books.posted.price, max(terms.premium_bps))
     reserve = rejected * each if terms.params.dispute_window > 0 else 0
     scope.equal("payments", event.reserved, reserve, "held for disputes over rejections")
@@ -239,7 +250,7 @@ def _enter(books: Books, spec: Spec, made: Batch, line: Line, paid: Payments, co
         counter.gold_failed += one.gold_failed
     for entry in made.answers:
         books.settled.add(entry.answer)
-        if entry.verdict:
+        if entry.right:
             books.accepted += 1
         else:
             books.rejected += 1

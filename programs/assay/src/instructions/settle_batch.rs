@@ -19,7 +19,7 @@ use crate::token::{can_receive, market_mover};
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, AnchorDeserialize, AnchorSerialize, IdlType)]
 pub struct Tally {
-    /// Accepted answers, or votes that agreed with the verdict.
+    /// Accepted (right) answers, or votes that agreed with the verdict.
     pub good: u16,
     /// Rejected answers, or votes that did not agree.
     pub bad: u16,
@@ -27,7 +27,8 @@ pub struct Tally {
     pub gold_passed: u16,
     /// How many of `bad` were on gold tasks.
     pub gold_failed: u16,
-    /// A validator's share of the fees, in 1/2520 of a record's; 0 for labelers.
+    /// A validator's share of the fees, in 1/2520 of a record's. A labeler's, in agreement: how many of `good` are right
+    /// and not paid; in review 0.
     pub units: u32,
 }
 
@@ -235,11 +236,12 @@ pub fn handler(ctx: &mut Context<SettleBatch>, batch: Batch, tallies: Vec<Tally>
         require!(person.wallet != request.buyer, AssayError::WrongRole);
         let amount = match person.role {
             LABELER => {
-                require!(tally.units == 0, AssayError::UnitsDoNotAddUp);
+                let most = if request.mode == AGREEMENT { tally.good as u32 } else { 0 };
+                require!(tally.units <= most, AssayError::BadUnpaid);
                 sums.accepted += tally.good as u64;
                 sums.rejected += tally.bad as u64;
                 let rate = BPS + request.terms.premium_bps[tier(person.accepted, person.rejected) as usize] as u64;
-                bps(mul(tally.good as u64, request.price)?, rate)?
+                bps(mul(tally.good as u64 - tally.units as u64, request.price)?, rate)?
             }
             VALIDATOR => {
                 sums.validators += 1;

@@ -13,9 +13,9 @@ const brief = ({ value }) => {
   return text.length > 60 ? `${text.slice(0, 59)}…` : text;
 };
 
-const verdict = ({ verdict: one, confidence, batch }) => {
+const verdict = ({ verdict: one, unpaid, confidence, batch }) => {
   if (one === null) return "undecided";
-  return `${one ? "accepted" : "rejected"}${batch === null ? ", to be settled" : ""} (${confidence / 100} %)`;
+  return `${unpaid ? "right, not paid" : one ? "accepted" : "rejected"}${batch === null ? ", to be settled" : ""} (${confidence / 100} %)`;
 };
 
 // Batches of rejections alone name the wallet and pay it nothing.

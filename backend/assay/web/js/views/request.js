@@ -10,7 +10,7 @@ const AGAIN = 3000; // ms before the events are asked for again
 
 const rows = ({ request, chain, ...now }) => ({
   State: request.state,
-  Answers: `${now.answers}: ${now.accepted} accepted, ${now.rejected} rejected, ${now.undecided} undecided`,
+  Answers: `${now.answers}: ${now.accepted} accepted${now.unpaid ? ` (${now.unpaid} not paid)` : ""}, ${now.rejected} rejected, ${now.undecided} undecided`,
   "In work now": String(now.leases),
   ...(now.tasks_waiting ? { "Waiting for money": `${now.tasks_waiting} tasks, until a top-up or until reserves end` } : {}),
   ...(chain === null ? {} : {
