@@ -18,6 +18,13 @@ const verdict = ({ verdict: one, unpaid, confidence, batch }) => {
   return `${unpaid ? "right, not paid" : one ? "accepted" : "rejected"}${batch === null ? ", to be settled" : ""} (${confidence / 100} %)`;
 };
 
+// Why right answers are not paid: of each request among those shown, as the market's rules explain it.
+const reasons = async (answers, get) => {
+  const requests = [...new Set(answers.filter(({ unpaid }) => unpaid).map((one) => one.request))];
+  const found = await Promise.all(requests.map((one) => get(`/v1/me/standing?request=${encodeURIComponent(one)}`)));
+  return found.map(({ request: one }) => make("p", {}, short(one.request), ` ${one.text}`));
+};
+
 // Batches of rejections alone name the wallet and pay it nothing.
 const paying = (payments) => payments.filter(({ amount }) => amount > 0);
 
@@ -27,14 +34,19 @@ export const earnings = async (market, main, { signal }) => {
   const sums = make("div", { id: "sums" });
   const paid = make("div", { id: "payments" });
   const given = make("div", { id: "answers" });
-  main.replaceChildren(make("h2", { tabindex: "-1" }, "Earnings"), sums, paid, given);
+  const why = make("div", { id: "unpaid" });
+  let told = 0;
+  main.replaceChildren(make("h2", { tabindex: "-1" }, "Earnings"), sums, paid, given, why);
   return poll(signal, EVERY, async () => {
     const get = (path) => market.api.get(path, { signal });
     const [own, { payments }, { answers }] = await Promise.all([
       get("/v1/earnings"), get(`/v1/payments?limit=${SHOWN}`), get(`/v1/answers?limit=${SHOWN}`),
     ]);
     sums.replaceChildren(
-      list({ Answers: String(own.answers), Accepted: String(own.accepted), Rejected: String(own.rejected) }),
+      list({
+        Answers: String(own.answers), Accepted: String(own.accepted),
+        ...(own.unpaid ? { "Of these right, not paid": String(own.unpaid) } : {}), Rejected: String(own.rejected),
+      }),
       ...own.balances.map((one) => list({
         Token: make("code", {}, one.mint),
         Paid: one.paid, "Due, its batch being settled": one.due, "Possible, if all is accepted": one.possible,
@@ -47,5 +59,9 @@ export const earnings = async (market, main, { signal }) => {
     given.replaceChildren(table("Last answers", ["When", "Answer", "Verdict", "Request"], answers.map((one) => [
       when(one.submitted_at), brief(one.content), verdict(one), short(one.request),
     ])));
+    if (own.unpaid === told) return;
+    told = own.unpaid;
+    const found = await reasons(answers, get);
+    why.replaceChildren(...(found.length ? [make("h3", {}, "Right, not paid"), ...found] : []));
   });
 };
