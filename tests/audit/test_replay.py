@@ -53,6 +53,19 @@ async def finding(world: World) -> Finding | None:
     return (await replay(world, world)).finding
 
 
+async def test_a_draw_that_was_put_off_is_counted() -> None:
+    world = World()
+    request = world.post(mode="review")
+    world.emit("PanelSeeded", request=request.address, seed_slot=world.slot + 1)
+    world.emit("PanelSeeded", request=request.address, seed_slot=world.slot + 1)
+    world.draw(request)
+    world.draw(request)
+    report = await replay(world, world)
+    assert report.finding is None
+    assert (report.panels, report.reseeded) == (2, 2)
+    assert "2 draws put off" in str(report)
+
+
 async def test_an_honest_review_fits() -> None:
     world, request = reviewed()
     report = await replay(world, world)

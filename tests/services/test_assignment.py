@@ -176,6 +176,10 @@ async def test_a_crowds_log_fits_and_every_change_in_it_is_found(play: Play, tmp
     assert played.of("skipped")
     assert played.of("lapsed")
     request = unb58(played.address)
+    first = min(played.documents[i]["at"] for i in handouts) // 1000
+    assert await audit(server, played.address, at=first - 300) == len(handouts), "clocks differ"
+    with pytest.raises(Mismatch, match="was handed out after its answer was settled"):
+        await audit(server, played.address, at=first - 1000)
 
     # What the labelers were told is what the log says.
     hashes = [sha256(line[:-1]).hexdigest() for line in played.lines]
@@ -259,6 +263,7 @@ async def test_a_review_that_asks_again_fits(join, post, server: Server) -> None
     await server.market.db.execute("tasks_again", unb58(address), 2)
     await server.market.db.execute("tasks_again", unb58(address), 2)  # it has room already
     server.market.funding.changed(unb58(address))
+    server.market.tasks.opened()  # the list of what has room may just have been read
     (lease,) = await second.claim(limit=2)
     assert lease.index == 1
     assert (await published(server, address))[2].startswith(b'{"at":')

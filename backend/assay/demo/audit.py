@@ -67,6 +67,8 @@ def _running(settings: Settings) -> str | None:
 
 def text(result: dict[str, Any]) -> str:
     """The result for a person."""
-    counts = ("requests", "batches", "records", "answers", "votes", "signatures", "panels", "handouts", "events")
+    counts = (
+        "requests", "batches", "records", "answers", "votes", "signatures", "panels", "reseeded", "handouts", "events",
+    )  # fmt: skip
     head = "Everything fits." if result["ok"] else f"DOES NOT FIT: {result['finding']['text']}"
     return "\n".join([head, *(f"{name:>12}  {result[name]:,}" for name in counts)])

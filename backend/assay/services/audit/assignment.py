@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from assay.domain import messages, owners
@@ -22,8 +23,8 @@ from assay.services.audit.reader import ChainEvent, Logs
 from assay.services.audit.report import Mismatch, Scope
 
 GRACE_MS = 600_000
-"""How long after the settlement that reached a point hand-outs may still go by older owners: learning takes a while,
-and the clocks of chain and database differ.
+"""How long after the settlement that reached a point hand-outs may still go by older owners, and after its own
+settlement an answer's hand-out may be dated: learning takes a while, and the clocks of chain and database differ.
 """
 EARLY_MS = 60_000
 """How much earlier than its lease says a lapse may come: a lease begins when its claim reaches the database, where it
@@ -34,9 +35,11 @@ CHECK = "assignment"
 
 @dataclass(slots=True)
 class _Settled:
-    """What a request's vote log says of it. `reached`: point → when, wall time in milliseconds."""
+    """What a request's vote log says of it. `answers`: task, labeler, and when it was settled; `reached`: point → when,
+    both in milliseconds of wall time.
+    """
 
-    answers: list[tuple[int, bytes]] = field(default_factory=list)
+    answers: list[tuple[int, bytes, float]] = field(default_factory=list)
     records: list[tuple[list[tuple[bytes, Any]], Any | None]] = field(default_factory=list)
     count: int = 0
     reached: dict[int, int] = field(default_factory=dict)
@@ -47,22 +50,26 @@ class AssignmentAudit:
 
     def __init__(self) -> None:
         self._paused = 0
+        self._pausing = False
         self._requests: dict[bytes, _Settled] = {}
 
     def take(self, event: ChainEvent) -> None:
         """Learns how long the market was paused: a settlement's time leaves that out."""
-        if event.name == "Unpaused":
-            self._paused = event.data.paused_total
+        if event.name == "Paused":
+            self._pausing = True
+        elif event.name == "Unpaused":
+            self._paused, self._pausing = event.data.paused_total, False
 
     def settled(self, request: bytes, spec: Spec, line: Line, *, at: int) -> None:
         """A batch of a request, settled at market time `at`."""
         if spec.assignment != "random":
             return
         one = self._requests.setdefault(request, _Settled())
+        wall = inf if self._pausing else (at + self._paused) * 1000  # in a pause the market's time stands still
         for task in sorted(line.tasks, key=lambda task: task.index):
             for answer in task.answers:
                 if task.settles is None or answer.labeler in task.settles:
-                    one.answers.append((task.index, answer.labeler))
+                    one.answers.append((task.index, answer.labeler, wall))
             if not task.record or not owners.learns(spec):
                 continue
             one.count += 1
@@ -92,7 +99,7 @@ class AssignmentAudit:
         except FieldError as error:
             raise scope.fail(CHECK, str(error)) from error
         seen: set[tuple[int, bytes]] = set()
-        for index, labeler in settled.answers:
+        for index, labeler, at in settled.answers:
             if (index, labeler) in seen:
                 raise scope.fail(CHECK, f"{b58(labeler)} answered task {index} twice")
             seen.add((index, labeler))
@@ -100,6 +107,8 @@ class AssignmentAudit:
                 if replayed.beyond is not None:
                     raise replayed.beyond
                 raise scope.fail(CHECK, f"{b58(labeler)} answered task {index}, which it was not handed")
+            if replayed.times[line := replayed.hands[labeler][index]] > at + GRACE_MS:
+                raise scope.fail(CHECK, f"line {line}: task {index} was handed out after its answer was settled")
         return replayed.handouts
 
 
@@ -140,6 +149,7 @@ class _Replay:
         self._point = self._at = self._line = 0
         self._limits = Header(b"", b"", b"", 0, 0)
         self.hands: dict[bytes, dict[int, int]] = {}
+        self.times: dict[int, int] = {}  # of the hand-outs, by line
         self.handouts = 0
         self.beyond: Mismatch | None = None  # why the rest is later than the vote log, or made up
 
@@ -187,6 +197,7 @@ class _Replay:
 
     def _hand_out(self, entry: HandOut) -> None:
         self.handouts += 1
+        self.times[entry.line] = entry.at
         known = self._wallets.get(entry.wallet)
         wallet = known or _Wallet(len(self._wallets) + 1)
         self._wallets[entry.wallet] = wallet

@@ -73,7 +73,10 @@ class _Auditor:
         books.scope.equal("escrow", data.locked, books.locked, "locked after a top-up")
 
     def _on_PanelSeeded(self, data: Any, event: ChainEvent) -> None:
-        self._books(data, event).seed_slot = data.seed_slot
+        """Whoever can have a slot pass without a draw draws again: how often that was is shown."""
+        books = self._books(data, event)
+        self.report.reseeded += books.seed_slot != 0
+        books.seed_slot = data.seed_slot
 
     def _on_PanelDrawn(self, data: Any, event: ChainEvent) -> None:
         """The seed follows from the slot's hash, the panel from it and the validators who were in the set before."""

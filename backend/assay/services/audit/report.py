@@ -27,7 +27,9 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What was replayed. Money in base units, by the market's mint index."""
+    """What was replayed. Money in base units, by the market's mint index. `reseeded`: draws of panels that were put off
+    to another slot.
+    """
 
     requests: int = 0
     batches: int = 0
@@ -38,6 +40,7 @@ class Report:
     votes: int = 0
     signatures: int = 0
     panels: int = 0
+    reseeded: int = 0
     participants: int = 0
     handouts: int = 0
     events: int = 0
@@ -72,7 +75,8 @@ class Report:
         lines = [
             f"{self.requests} requests, {self.batches} batches, {self.records} records, {self.answers} answers "
             f"({self.answers_accepted} accepted, {self.answers_unpaid} of them not paid), {self.votes} votes, "
-            f"{self.signatures} signatures, {self.panels} panels, {self.handouts} hand-outs, from {self.events} events"
+            f"{self.signatures} signatures, {self.panels} panels ({self.reseeded} draws put off), "
+            f"{self.handouts} hand-outs, from {self.events} events"
         ]
         lines.append("everything fits" if self.ok else f"DOES NOT FIT: {self.finding}")
         return "\n".join(lines)
