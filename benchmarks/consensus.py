@@ -20,6 +20,7 @@ import time
 import tracemalloc
 import venv
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,13 @@ from assay.errors import AssayError, FieldError
 from assay.simulate import robust
 from assay.simulate.crowd import STRATEGIES, make_crowd
 from assay.simulate.families import Case, made_up, parts
+from assay.simulate.growth import compare
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("real", "robust", "scale", "attacks", "overlap", "online")
+MARKET_OVERLAP, MARKET_MOST = 3, 9
+MARKET_TARGETS = {"majority": 7500, "dawid_skene": 9000}
+"""Confidences (bps) that tasks ask for more answers below: a share of the votes, and a posterior."""
 SCALE_METHODS = ("majority", "wawa", "one_coin", "dawid_skene")
 PEER_NAMES = {"MajorityVote": "majority", "Wawa": "wawa", "DawidSkene": "dawid_skene", "OneCoinDawidSkene": "one_coin"}
 
@@ -291,8 +296,24 @@ def overlap(folder: Path, seeds: int, say: Callable[[str], None]) -> dict[str, A
             rows.append(row)
             text = f"fixed {row['fixed']:.4f} growing {row['growing']:.4f} ({row['spent']:.2f} spent)"
             say(f"{path.name:<14} {cost} a task: {text}")
-        found[path.name] = rows
+        found[path.name] = {"engine": rows, "market": market_overlap(path.name, answers, truth, min(seeds, 3), say)}
     return found
+
+
+def market_overlap(
+    name: str, answers: Answers, truth: Any, seeds: int, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """The same of the market's own rule: one answer more at a time, while a task's confidence is below its target."""
+    rows = []
+    if len(answers) / answers.n_tasks > MARKET_OVERLAP + 1:
+        for method, target in MARKET_TARGETS.items():
+            one = compare(
+                answers, truth, method=method, overlap=MARKET_OVERLAP, more=(MARKET_MOST, target), seeds=seeds
+            )
+            rows.append({"method": method, "confidence_bps": target, **asdict(one)})
+            text = f"fixed {one.fixed:.4f} growing {one.growing:.4f} ({one.answers_per_task:.2f} a task)"
+            say(f"{name:<14} market, {method} from {MARKET_OVERLAP} to {MARKET_MOST} below {target / 100:g} %: {text}")
+    return rows
 
 
 def online(say: Callable[[str], None]) -> dict[str, Any]:

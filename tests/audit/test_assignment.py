@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from hashlib import sha256
-from typing import Any
+from audited_market import PROGRAM, Request, World
+from drawn_market import Drawn
 
-from audited_market import CID, PROGRAM, Request, World, wallet
-
-from assay.domain import canonical, messages
-from assay.domain.assignment import Circle, place, start
+from assay.domain import canonical
 from assay.domain.assignment_log import Header, encode_header
 from assay.domain.messages import b58
 from assay.domain.work import Task
 from assay.services.audit import Finding, Report, replay
-
-
-class Drawn(World):
-    """A market that hands out by the rule, and keeps the log of it in `handouts`."""
-
-    handouts: list[bytes]
-
-    def lines(self, request: str) -> Iterator[bytes] | None:
-        if request.endswith(".tasks"):
-            return iter(self.handouts) if self.handouts else None
-        return super().lines(request)
-
-    def begin(self, request: Request, *, free: int = 20) -> None:
-        domain = request.domain
-        ids = [messages.task_id(domain=domain, index=i, cid=CID) for i in range(len(request.spec.items))]
-        self.circle = Circle([place(domain=domain, task=task) for task in ids], [1] * len(ids))
-        self.handouts = [encode_header(Header(PROGRAM, request.address, domain, free, 20)) + b"\n"]
-        self.walks: dict[str, list[int]] = {}
-
-    def write(self, *, at: int | None = None, **line: Any) -> None:
-        number, previous = len(self.handouts), sha256(self.handouts[-1][:-1]).hexdigest()
-        line = {**line, "line": number, "at": number if at is None else at, "previous": previous}
-        self.handouts.append(canonical.dumps(line) + b"\n")
-
-    def hand_out(self, request: Request, name: str) -> int:
-        """One task to a labeler; its index."""
-        walk = self.walks.setdefault(name, [len(self.walks) + 1, 0])
-        walk[1] += 1
-        begin = start(domain=request.domain, walk=walk[0], n=walk[1])
-        (index,) = self.circle.draw(begin, 1, lambda _: False)
-        self.circle.take(index)
-        self.write(
-            type="handout", wallet=b58(wallet(name)), walk=walk[0], n=walk[1], start=begin, asked=1, point=0,
-            tasks=[index],
-        )  # fmt: skip
-        return index
 
 
 def drawn() -> tuple[Drawn, Request]:

@@ -113,6 +113,13 @@ def test_a_quote_suffices(records: int, price: int, fee: int, rejection: int, fe
     )
     assert agreement.labelers == 3 * records * price
     assert agreement.reserve == 0
+    assert agreement.least == agreement.total
+    growing = money.quote(
+        records=records, price=price, validation_fee=fee, mode="agreement", answers=9 * records,
+        least_answers=3 * records, fee_bps=fee_bps,
+    )  # fmt: skip
+    assert growing.least == agreement.total
+    assert growing.labelers == 9 * records * price
 
 
 @pytest.mark.parametrize("wrong", [{"records": 0}, {"price": -1}, {"mode": "vote"}, {"rejection_bps": 10_000}])

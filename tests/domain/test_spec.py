@@ -70,6 +70,45 @@ def test_what_is_wrong_is_named(change: dict[str, Any], field: str) -> None:
     assert failure.value.field == field
 
 
+def test_overlap_that_grows() -> None:
+    """The most counts on chain and for the escrow; a request without it keeps its hash."""
+    parsed = spec.parse(GOOD | {"more": {"most": 9, "confidence_bps": 9000}})
+    assert parsed.more == spec.More(9, 9000)
+    assert (parsed.max_overlap, parsed.least_answers, parsed.max_answers) == (9, 10, 18)
+    assert parsed.document["more"] == {"most": 9, "confidence_bps": 9000}
+    assert spec.parse(parsed.document).hash == parsed.hash
+    plain = spec.parse(GOOD)
+    assert plain.more is None
+    assert "more" not in plain.document
+    assert spec.parse(GOOD | {"more": None}).hash == plain.hash
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"most": 7}, "more.most"),  # an item's own overlap is 7
+        ({"most": 65}, "more.most"),
+        ({"most": "9"}, "more.most"),
+        ({"confidence_bps": 0}, "more.confidence_bps"),
+        ({"confidence_bps": 10_001}, "more.confidence_bps"),
+        ({"confidence_bps": None}, "more.confidence_bps"),
+        ({"least": 1}, "more.least"),
+    ],
+)
+def test_what_is_wrong_with_growth_is_named(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(FieldError) as failure:
+        spec.parse(GOOD | {"more": {"most": 9, "confidence_bps": 9000} | change})
+    assert failure.value.field == field
+
+
+def test_growth_is_for_agreement_and_for_what_can_grow() -> None:
+    more = {"more": {"most": 64, "confidence_bps": 9000}}
+    for change in ({"mode": "review", "overlap": 1}, {"overlap": 64}):
+        with pytest.raises(FieldError) as failure:
+            spec.parse(GOOD | more | change)
+        assert failure.value.field == "more"
+
+
 @pytest.mark.parametrize("name", ["title", "instructions", "kind", "schema", "mode", "items"])
 def test_what_is_missing_is_named(name: str) -> None:
     with pytest.raises(FieldError, match="is missing") as failure:

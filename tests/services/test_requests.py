@@ -65,6 +65,22 @@ async def test_a_quote_needs_no_sign_in_and_no_upload(server: Server) -> None:
         }
         quote = await nobody.quote({"spec": spec, "price": "1", "validation_fee": "0.04"})
     assert (quote["labelers"], quote["validators"], quote["total"], quote["records"]) == ("50", "2", "52", 50)
+    assert quote["least"] == quote["total"]
+
+
+async def test_a_quote_says_the_least_and_the_most(server: Server) -> None:
+    """Of a request whose tasks may ask for more answers; the most is what is locked."""
+    cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+    spec = {
+        "title": "t", "instructions": "", "kind": "text", "schema": {}, "mode": "agreement", "overlap": 3,
+        "items": [{"cid": cid, "media_type": "image/png"}] * 50, "more": {"most": 9, "confidence_bps": 9000},
+    }  # fmt: skip
+    async with Client(server.url) as nobody:
+        quote = await nobody.quote({"spec": spec, "price": "1", "validation_fee": "0.04"})
+        names = ("least", "total", "labelers", "validators", "answers", "records")
+        assert tuple(quote[name] for name in names) == ("152", "452", "450", "2", 450, 50)
+        with pytest.raises(FieldError, match=r"spec\.more\.most"):
+            await nobody.quote({"spec": spec | {"overlap": 9}, "price": "1", "validation_fee": "0.04"})
 
 
 async def test_what_is_wrong_with_an_order_is_named(join) -> None:

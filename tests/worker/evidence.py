@@ -28,13 +28,14 @@ def wallet(key: Keypair) -> bytes:
     return bytes(key.pubkey())
 
 
-def make_spec(mode: str) -> Spec:
+def make_spec(mode: str, **changes: Any) -> Spec:
     return spec.parse(
         {
             "title": "t", "instructions": "", "kind": "choice", "schema": {"classes": ["cat", "dog"]}, "mode": mode,
             "overlap": 3 if mode == "agreement" else 1,
             "items": [{"cid": CID, "media_type": "image/png"} for _ in range(2)],
         }
+        | changes
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from assay.domain import batch as batches
-from assay.domain import merkle, messages, quorum, votelog
+from assay.domain import growth, merkle, messages, quorum, votelog
 from assay.domain.batch import Batch
 from assay.domain.history import History
 from assay.domain.spec import Spec
@@ -143,6 +143,7 @@ def _proposal(
     tasks = votelog.decode_tasks(message["tasks"])
     batches.verify(spec, domain=request.domain, tasks=tasks, buyer=request.buyer)
     _complete(spec, tasks, closing=request.state == 1)
+    _grown(spec, tasks, history, closing=request.state == 1)
     _votes(tasks, request, spec, signer, state)
     found = batches.assemble(spec, domain=request.domain, tasks=tasks, participant=participant, history=history)
     tallies = [{"wallet": messages.b58(one.wallet), "tally": one.pack().hex()} for one in found.tallies]
@@ -193,6 +194,14 @@ def _complete(spec: Spec, tasks: Sequence[Task], *, closing: bool) -> None:
             "answers_missing",
             f"task {task.index} has {len(task.answers)} answers of {overlap}, and the request is open",
         )
+
+
+def _grown(spec: Spec, tasks: Sequence[Task], history: History | None, *, closing: bool) -> None:
+    """With dynamic overlap, each answer beyond the overlap was due when it was asked for, and no other is now."""
+    try:
+        growth.check(spec, tasks, history=history, closing=closing, begun=() if history is None else history.begun)
+    except FieldError as error:
+        raise Refused("growth_wrong", str(error)) from error
 
 
 def _votes(tasks: Sequence[Task], request: OnChain, spec: Spec, signer: bytes, state: State) -> None:

@@ -27,6 +27,16 @@ log = structlog.get_logger(__name__)
 CLOSED = 2
 
 
+def _learn(message: dict[str, Any], spec: Spec, history: History) -> None:
+    """Learns what a proposal is judged and paid by, and what its tasks grew by: it is there already, as a rule."""
+    history.ready()
+    if spec.more is not None:
+        with contextlib.suppress(FieldError, KeyError):
+            for task in votelog.decode_tasks(message["tasks"]):
+                for _, point in task.later:
+                    history.model_at(point)
+
+
 class Signing:
     """Checks one validator's proposals, request by request."""
 
@@ -62,7 +72,7 @@ class Signing:
                 raise Refused("wrong_batch", f"the chain's next batch is {request.next_batch}, not {batch}")
             history = await past.upto(request, self._link)
             if spec.learns:
-                await asyncio.to_thread(history.ready)
+                await asyncio.to_thread(_learn, message, spec, history)
                 if (learn := history.prepare()) is not None:
                     asyncio.get_running_loop().run_in_executor(None, learn)
             found = await self._checked(message, request, spec, history)

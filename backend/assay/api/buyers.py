@@ -80,7 +80,8 @@ class QuoteBody(OrderBody):
 
 
 class QuoteView(View):
-    """The most that the order can cost, in tokens."""
+    """The most that the order can cost, in tokens; `total` is locked at the posting. `least`: what it comes to if no
+    task asks for more answers than its first ones (`more` in the specification); the rest is refunded."""
 
     labelers: str
     validators: str
@@ -90,6 +91,7 @@ class QuoteView(View):
     records: int
     answers: int
     judgements: int
+    least: str
 
 
 class UnsignedView(View):
@@ -136,8 +138,8 @@ def _quote_view(quote: money.Quote, decimals: int) -> QuoteView:
 
     return QuoteView(
         labelers=text(quote.labelers), validators=text(quote.validators), fee=text(quote.fee),
-        reserve=text(quote.reserve), total=text(quote.total), records=quote.records, answers=quote.answers,
-        judgements=quote.judgements,
+        reserve=text(quote.reserve), total=text(quote.total), least=text(quote.least), records=quote.records,
+        answers=quote.answers, judgements=quote.judgements,
     )  # fmt: skip
 
 

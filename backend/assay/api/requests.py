@@ -26,7 +26,8 @@ Address = Annotated[str, msgspec.Meta(pattern=ADDRESS)]
 
 
 class RequestView(View):
-    """A request. Amounts in tokens."""
+    """A request. Amounts in tokens. A task gets `first_overlap` answers, where its item names no other number, and one
+    more at a time, up to `overlap`, while it is less sure of its label than `confidence_bps` (null: no more)."""
 
     address: str
     buyer: str
@@ -38,6 +39,8 @@ class RequestView(View):
     assignment: str
     min_tier: int
     overlap: int
+    first_overlap: int
+    confidence_bps: int | None
     price: str
     validation_fee: str
     records: int
@@ -135,8 +138,9 @@ async def _view(context: Context, info: RequestInfo | Any) -> RequestView:
     return RequestView(
         address=b58(get("address")), buyer=b58(get("buyer")), id=get("id"), title=get("title"), state=get("state"),
         mode=MODES[get("mode")], kind=get("kind"), assignment=get("assignment"), min_tier=get("min_tier"),
-        overlap=get("overlap"), price=money.format(get("price"), decimals),
-        validation_fee=money.format(get("validation_fee"), decimals), records=get("records"), deadline=get("deadline"),
+        overlap=get("overlap"), first_overlap=get("first_overlap"), confidence_bps=get("confidence_bps"),
+        price=money.format(get("price"), decimals), validation_fee=money.format(get("validation_fee"), decimals),
+        records=get("records"), deadline=get("deadline"),
         created_at=get("created_at"), posted_at=get("posted_at"),
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from assay.domain import entries, merkle, messages, tally, verdict, weights
+from assay.domain import entries, growth, merkle, messages, tally, verdict, weights
 from assay.domain.canonical import Json, digest
 from assay.domain.entries import ACCEPTED, REJECTED, UNPAID, AnswerEntry, RecordEntry
 from assay.domain.history import History, gold_verdict
@@ -123,7 +123,7 @@ def _agreement(
         task_id, found = ids[task.index], labels[task.index]
         value = verdict.value_of(found.label)
         by_id = {answer.id(domain=domain, task=task_id): answer for answer in task.answers}
-        evidence = entries.agreement_evidence({key: answer.counters for key, answer in by_id.items()})
+        evidence = entries.agreement_evidence({key: answer.counters for key, answer in by_id.items()}, task.later)
         for answer_id, answer in by_id.items():
             if task.settles is not None and answer.labeler not in task.settles:
                 continue
@@ -191,11 +191,9 @@ def verify(
             task.gold.verify(index=task.index, root=spec.gold_root, field=f"{at}.gold")
             if spec.answer(task.gold.label) != task.gold.label:
                 raise FieldError(f"{at}.gold.label", "is not in its normal form")
-        overlap = spec.items[task.index].overlap
-        if spec.mode == "agreement" and len(task.answers) > overlap:
-            raise FieldError(f"{at}.answers", f"are {len(task.answers)}", hint=f"at most {overlap}, the overlap")
         if len({answer.labeler for answer in task.answers}) != len(task.answers):
             raise FieldError(f"{at}.answers", "hold two of one labeler")
+        growth.verify(spec, task, at)
         if task.settles is not None or not task.record:
             _verify_part(spec, task, at)
         for j, answer in enumerate(task.answers):

@@ -70,16 +70,18 @@ def review_evidence(votes: Iterable[tuple[bytes, int, bytes]]) -> bytes:
     return sha256(b"".join(voter + bytes([vote]) + salt for voter, vote, salt in sorted(votes))).digest()
 
 
-def agreement_evidence(answers: Mapping[bytes, tuple[int, int] | None]) -> bytes:
+def agreement_evidence(
+    answers: Mapping[bytes, tuple[int, int] | None], later: Iterable[tuple[bytes, int]] = ()
+) -> bytes:
     """Hash of the ids of all answers to the task, sorted; each followed by its labeler's counters (good u32, bad u32)
-    where the specification weighs.
+    where the specification weighs; then of each later answer, in the order of their coming, labeler and point (u32).
     """
-    return sha256(
-        b"".join(
-            answer + (b"" if counters is None else struct.pack("<II", *counters))
-            for answer, counters in sorted(answers.items())
-        )
-    ).digest()
+    hasher = sha256()
+    for answer, counters in sorted(answers.items()):
+        hasher.update(answer + (b"" if counters is None else struct.pack("<II", *counters)))
+    for labeler, point in later:
+        hasher.update(labeler + struct.pack("<I", point))
+    return hasher.digest()
 
 
 def ordered(answers: Iterable[AnswerEntry], records: Iterable[RecordEntry]) -> tuple[bytes, ...]:

@@ -6,7 +6,7 @@ what a batch says follows from the log alone. Requests whose specification does 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -52,6 +52,11 @@ class History:
         """What a batch is judged together with where there is no model: all, or the last where none ever comes."""
         recent = 0 if learning.learns(self._spec) else max(0, len(self._tasks) - learning.RECENT)
         return islice(self._tasks.values(), recent, None)
+
+    @property
+    def begun(self) -> Container[int]:
+        """Indices of the tasks, by agreement, of which some answers are settled."""
+        return self._tasks.keys()
 
     @property
     def point(self) -> int:

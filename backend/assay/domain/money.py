@@ -66,7 +66,9 @@ def split(total: int, units: Sequence[int], whole: int | None = None) -> tuple[i
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a request can cost, in base units. `total` is what to lock so that it can never run dry."""
+    """What a request can cost, in base units. `total` is what to lock so that it can never run dry; `least` what it
+    comes to if no task asks for more answers than its first ones, and all of them are accepted.
+    """
 
     labelers: int
     validators: int
@@ -75,6 +77,7 @@ class Quote:
     records: int
     answers: int
     judgements: int
+    least: int
 
     @property
     def total(self) -> int:
@@ -88,6 +91,7 @@ def quote(
     validation_fee: int,
     mode: str,
     answers: int | None = None,
+    least_answers: int | None = None,
     overlap: int = 1,
     rejection_bps: int = 0,
     fee_bps: int = 0,
@@ -95,9 +99,10 @@ def quote(
 ) -> Quote:
     """The most a request can cost if at most `rejection_bps` of its answers are rejected.
 
-    `answers` is how many answers agreement collects in all (default: records · overlap). There every one may be
-    accepted, so rejections cost nothing more. In review, answers are judged until each record has one that stands:
-    rejections add judgements, each with its validation fee, and a reserve for the disputes over them.
+    `answers` is how many answers agreement collects at most (default: records · overlap), `least_answers` how many
+    before any task asks for more (default: the same). There every one may be accepted, so rejections cost nothing more.
+    In review, answers are judged until each record has one that stands: rejections add judgements, each with its
+    validation fee, and a reserve for the disputes over them.
     """
     for name, value in (("records", records), ("overlap", overlap)):
         if value < 1:
@@ -118,6 +123,7 @@ def quote(
     else:
         raise FieldError("mode", f"is unknown: {mode!r}", hint="agreement or review")
     labelers = labeler_pay(accepted, price, premium)
+    first = labeler_pay(accepted if least_answers is None else least_answers, price, premium)
     return Quote(
         labelers=labelers,
         validators=judged * validation_fee,
@@ -126,4 +132,5 @@ def quote(
         records=records,
         answers=total_answers,
         judgements=judged,
+        least=first + records * validation_fee + market_fee(first, fee_bps),
     )

@@ -33,6 +33,16 @@ class Item:
     overlap: int
 
 
+@dataclass(frozen=True, slots=True)
+class More:
+    """Dynamic overlap (`domain.growth`): a task asks for one more answer at a time while its confidence is below
+    `confidence_bps`, up to `most` answers.
+    """
+
+    most: int
+    confidence_bps: int
+
+
 @dataclass(frozen=True)
 class Spec:
     """A checked specification. `document` is its canonical form, what `spec_hash` on chain is the hash of."""
@@ -51,6 +61,7 @@ class Spec:
     gold_count: int
     lease_seconds: int
     pay: Pay
+    more: More | None
     document: Mapping[str, Json]
 
     @cached_property
@@ -83,13 +94,18 @@ class Spec:
 
     @cached_property
     def max_overlap(self) -> int:
-        """The largest overlap of any item: the request's `overlap` on chain."""
-        return max(item.overlap for item in self.items)
+        """The most answers that any item can get: the request's `overlap` on chain."""
+        return self.more.most if self.more is not None else max(item.overlap for item in self.items)
+
+    @cached_property
+    def least_answers(self) -> int:
+        """Answers if every item gets its overlap and none asks for more."""
+        return sum(item.overlap for item in self.items)
 
     @cached_property
     def max_answers(self) -> int:
-        """Answers if every item gets its overlap."""
-        return sum(item.overlap for item in self.items)
+        """Answers if every item gets as many as it can: what the escrow has to hold."""
+        return self.least_answers if self.more is None else self.more.most * len(self.items)
 
     def answer(self, content: object) -> dict[str, Json]:
         """The normal form of an answer's content; `FieldError` names what is wrong."""
@@ -145,13 +161,24 @@ def _pay(value: object, *, version: int, mode: object, kind: str) -> Pay:
     return cast(Pay, pay)
 
 
+def _more(value: object, *, mode: object, overlap: int) -> More:
+    """How far overlap may grow; `overlap`: the largest of any item."""
+    given = schema.fields(value, "more", needed=["most", "confidence_bps"])
+    if mode != "agreement":
+        raise FieldError("more", "is for the mode agreement", hint="leave it out: in review each record has one answer")
+    if overlap >= MAX_OVERLAP:
+        raise FieldError("more", "cannot be where an item has the largest overlap already", hint="a smaller overlap")
+    most = schema.whole(given["most"], "more.most", low=overlap + 1, high=MAX_OVERLAP)
+    return More(most, schema.whole(given["confidence_bps"], "more.confidence_bps", low=1, high=10_000))
+
+
 def parse(value: object) -> Spec:
     """Checks a specification and fills its defaults in. Raises `FieldError` naming the first field that is wrong."""
     given = schema.fields(
         value,
         "",
         needed=["title", "instructions", "kind", "schema", "mode", "items"],
-        optional=["version", "overlap", "assignment", "consensus", "gold", "limits", "validation"],
+        optional=["version", "overlap", "assignment", "consensus", "gold", "limits", "validation", "more"],
     )
     version = _version(given.get("version", VERSION))
     title = schema.text(given["title"], "title")
@@ -186,6 +213,9 @@ def parse(value: object) -> Spec:
     lease = schema.whole(limits.get("lease_seconds", 600), "limits.lease_seconds", low=5, high=7 * 24 * 3600)
     default = {"pay": _default_pay(version, mode=mode, kind=kind, gold=gold is not None)}
     pay = _pay(given.get("validation", default), version=version, mode=mode, kind=kind)
+    more = None
+    if given.get("more") is not None:
+        more = _more(given["more"], mode=mode, overlap=max(item.overlap for item, _ in items))
     document: dict[str, Json] = {
         "version": version,
         "title": title,
@@ -202,6 +232,8 @@ def parse(value: object) -> Spec:
     }
     if version > 1 or pay != "equal":  # version 1 leaves it out where it is equal
         document["validation"] = {"pay": pay}
+    if more is not None:
+        document["more"] = {"most": more.most, "confidence_bps": more.confidence_bps}
     return Spec(
         version=version,
         title=title,
@@ -217,6 +249,7 @@ def parse(value: object) -> Spec:
         gold_count=gold_count,
         lease_seconds=lease,
         pay=pay,
+        more=more,
         document=document,
     )
 

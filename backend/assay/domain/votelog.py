@@ -16,7 +16,7 @@ from assay.domain.messages import b58, unb58, unhex
 from assay.domain.schema import fields, sequence, whole
 from assay.domain.spec import Spec
 from assay.domain.tally import Role, Tally
-from assay.domain.work import Answer, Counters, Gold, Task, Vote
+from assay.domain.work import Answer, Counters, Gold, Later, Task, Vote
 from assay.errors import FieldError, field
 
 VERSION = 2
@@ -127,6 +127,8 @@ def encode_tasks(tasks: Iterable[Task]) -> list[Json]:
             one["settles"] = [b58(labeler) for labeler in sorted(task.settles)]
         if not task.record:
             one["record"] = False
+        if task.later:
+            one["later"] = [[b58(labeler), point] for labeler, point in task.later]
         out.append(one)
     return out
 
@@ -159,7 +161,7 @@ def decode_tasks(value: object, at: str = "tasks") -> tuple[Task, ...]:
 
 
 def _decode_task(value: object, at: str) -> Task:
-    one = fields(value, at, needed=["index", "answers"], optional=["gold", "settles", "record"])
+    one = fields(value, at, needed=["index", "answers"], optional=["gold", "settles", "record", "later"])
     answers = tuple(
         _decode_answer(answer, f"{at}.answers[{j}]")
         for j, answer in enumerate(sequence(one["answers"], f"{at}.answers", low=1, high=U16))
@@ -181,7 +183,16 @@ def _decode_task(value: object, at: str) -> Task:
     record = one.get("record", True)
     if not isinstance(record, bool):
         raise FieldError(f"{at}.record", f"is {record!r}", hint="true or false")
-    return Task(whole(one["index"], f"{at}.index", low=0, high=U32), answers, gold, settles, record)
+    later = _decode_later(one["later"], f"{at}.later") if "later" in one else ()
+    return Task(whole(one["index"], f"{at}.index", low=0, high=U32), answers, gold, settles, record, later)
+
+
+def _decode_later(value: object, at: str) -> Later:
+    out = []
+    for i, pair in enumerate(sequence(value, at, low=1, high=U16)):
+        labeler, point = sequence(pair, f"{at}[{i}]", low=2, high=2)
+        out.append((_key(labeler, f"{at}[{i}][0]"), whole(point, f"{at}[{i}][1]", low=0, high=U32)))
+    return tuple(out)
 
 
 def _decode_answer(value: object, at: str) -> Answer:

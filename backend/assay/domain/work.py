@@ -11,6 +11,11 @@ from assay.domain import canonical, merkle, messages
 from assay.domain.canonical import Json
 from assay.errors import FieldError
 
+Later = tuple[tuple[bytes, int], ...]
+"""Labelers of the answers beyond a task's first overlap, in the order in which they came, each with the point of the
+model by which it was asked for (`domain.growth`).
+"""
+
 Counters = tuple[int, int]
 """Good and bad judgements of one wallet in one kind of task, as its `Participant.kinds` on chain has them."""
 
@@ -90,6 +95,7 @@ class Task:
 
     `settles`: the labelers whose answers this batch settles, where a transaction cannot carry them all (None: all of
     them). `record`: whether the record's own entry stands in this batch; it is the batch with the last of its answers.
+    `later`: which of the answers were asked for since the ones before left the task in doubt.
     """
 
     index: int
@@ -97,6 +103,7 @@ class Task:
     gold: Gold | None = None
     settles: frozenset[bytes] | None = None
     record: bool = True
+    later: Later = ()
 
 
 def gold_entry(*, index: int, label: Json, salt: bytes) -> bytes:

@@ -1,16 +1,17 @@
 """Proposals: which verdicts are settled together, and the exact bytes that a panel is asked to sign.
 
 A proposal is written down before anybody sees it and never changes: its batch number has one content for good.
-Agreement: a task's verdicts are made here, from all of its answers, at the moment they are to be settled. Review: the
-verdicts stand already; here their votes are put together.
+Agreement: a task's verdicts are made here, from all of its answers, at the moment they are to be settled; where overlap
+is dynamic, a task that they leave in doubt is put back for one more (`Growth`). Review: the verdicts stand
+already; here their votes are put together.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,11 @@ from assay.domain.history import History
 from assay.domain.spec import Spec
 from assay.domain.tally import Role, Tally
 from assay.domain.work import Answer, Gold, Task, Vote
+from assay.services.growth import TASKS, Growth, answers_of, gold_of, task_of
 
 if TYPE_CHECKING:
     from assay.services.market import Market
 
-TASKS = 400
-"""Tasks (review: answers) that are looked at for one batch."""
 REVIEW = 1
 
 Address = Callable[[bytes], bytes]
@@ -104,19 +104,6 @@ class Evidence:
     decided_at: dict[bytes, datetime]
 
 
-def _gold(rows: Any) -> dict[int, Gold]:
-    """The buyer's gold labels by task index, opened."""
-    return {
-        one["index"]: Gold(
-            one["label"],
-            bytes.fromhex(one["salt"]),
-            one["position"],
-            tuple(bytes.fromhex(sibling) for sibling in one["proof"]),
-        )
-        for one in rows or ()
-    }
-
-
 class Proposals:
     """Makes and keeps proposals."""
 
@@ -124,6 +111,7 @@ class Proposals:
         self._db = market.db
         self._requests = market.requests
         self._participants = market.participants
+        self._growth = Growth(market)
         self._history: dict[bytes, tuple[int, History]] = {}
 
     async def due(self, request: bytes, *, mode: int, closing: bool) -> Due:
@@ -140,6 +128,19 @@ class Proposals:
         """The request's proposal that is not settled yet."""
         row = await self._db.row("batch_open", request)
         return None if row is None else Proposal.of_row(row)
+
+    async def grow(self, request: bytes, *, batch: int) -> int:
+        """Puts tasks that are in doubt back for one more answer, before batch number `batch` is made; how many."""
+        spec = await self._requests.spec(request)
+        if spec.more is None:
+            return 0
+        history = await self._earlier(request, spec, batch) if spec.learns else None
+        return await self._growth.grow(request, spec, history, batch=batch)
+
+    def forget(self, request: bytes) -> None:
+        """The request has ended."""
+        self._history.pop(request, None)
+        self._growth.forget(request)
 
     async def make(
         self,
@@ -164,8 +165,12 @@ class Proposals:
                 row = await tx.row("request_for_settlement", request)
                 if row is None or row["domain"] is None:
                     return None
-                gold = _gold(row["gold"])
-                evidence = await (_review if row["mode"] == REVIEW else _agreement)(tx, row, gold, room, most, places)
+                gold = gold_of(row["gold"])
+                if row["mode"] == REVIEW:
+                    evidence = await _review(tx, row, gold, room, most, places)
+                else:
+                    ready = await self._growth.ready(tx, row, batch) if spec.more is not None else None
+                    evidence = await _agreement(tx, row, gold, room, most, ready)
                 if spec.weighs and history is not None:
                     await self._weigh(spec, evidence, history, request=request, batch=batch)
                 made = self._fit(spec, row["domain"], evidence, budget, participant, history)
@@ -225,18 +230,20 @@ class Proposals:
         return None
 
 
-async def _agreement(tx: Session, row: Any, gold: dict[int, Gold], room: Room, most: int, _: int) -> Evidence:
+async def _agreement(
+    tx: Session, row: Any, gold: dict[int, Gold], room: Room, most: int, ready: Collection[bytes] | None
+) -> Evidence:
     """Tasks by agreement that are due, with those of their answers that one transaction has room for."""
     due = await tx.fetch("tasks_due", row["address"], TASKS)
-    by_task: dict[bytes, list[Any]] = {}
-    for answer in await tx.fetch("answers_of_tasks", [task["id"] for task in due]):
-        by_task.setdefault(answer["task"], []).append(answer)
+    if ready is not None:
+        due = [task for task in due if task["id"] in ready]
+    by_task = await answers_of(tx, due)
     chosen: list[bytes] = []
     full: set[bytes] = set()
     count = 0
     evidence = Evidence([], {})
     for task in due:
-        answers = by_task.get(task["id"], [])
+        answers = by_task[task["id"]]
         waiting = [answer for answer in answers if answer["batch"] is None]
         for answer in waiting:
             if answer["labeler"] not in chosen and answer["labeler"] not in full:
@@ -249,10 +256,8 @@ async def _agreement(tx: Session, row: Any, gold: dict[int, Gold], room: Room, m
             continue
         count += len(now)
         evidence.tasks.append(
-            Task(
-                index=task["index"],
-                answers=tuple(Answer(one["labeler"], one["content"], one["signature"]) for one in answers),
-                gold=gold.get(task["index"]),
+            replace(
+                task_of(task, answers, gold),
                 settles=None if len(now) == len(answers) else frozenset(one["labeler"] for one in now),
                 record=len(now) == len(waiting),
             )

@@ -41,7 +41,11 @@ MODES = ("agreement", "review")
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """A request as the database has it. Amounts in base units of mint `mint_index`; `deadline` in market time."""
+    """A request as the database has it. Amounts in base units of mint `mint_index`; `deadline` in market time.
+
+    A task gets `first_overlap` answers (its item may say otherwise), and up to `overlap` while it is less sure of its
+    label than `confidence_bps` (None: no more).
+    """
 
     address: bytes
     buyer: bytes
@@ -54,6 +58,8 @@ class RequestInfo:
     min_tier: int
     mint_index: int
     overlap: int
+    first_overlap: int
+    confidence_bps: int | None
     price: int
     validation_fee: int
     budget: int
@@ -189,6 +195,7 @@ class Requests:
         quote = money.quote(
             records=len(spec.items),
             answers=spec.max_answers if spec.mode == "agreement" else None,
+            least_answers=spec.least_answers if spec.mode == "agreement" else None,
             overlap=spec.overlap,
             price=self._price(order, decimals),
             validation_fee=money.parse(order.validation_fee, decimals, field="validation_fee"),
@@ -252,6 +259,7 @@ class Requests:
             self._price(order, decimals), money.parse(order.validation_fee, decimals), budget, len(spec.items),
             now + order.seconds, spec.assignment, spec.lease_seconds,
             [{"index": index, **_gold_json(gold)} for index, gold in opened.items()] or None,
+            spec.overlap, None if spec.more is None else spec.more.confidence_bps,
         )  # fmt: skip
         info = await self.info(address, fresh=True)
         same = info.spec_hash == spec.hash or (opened and await self._same_but_gold(address, spec))

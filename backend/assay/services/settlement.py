@@ -96,6 +96,7 @@ class Settler:
         if view.closed:
             await self._market.requests.sync(self.request)
             self._owner.tables.forget(self.request)
+            self._owner.proposals.forget(self.request)
             return False
         begun = await self._owner.proposals.open(self.request)
         proposal = begun if begun is not None else await self._propose(view)
@@ -109,6 +110,7 @@ class Settler:
         """Waits until a batch is due and writes it down."""
         self.wake.clear()
         info = await self._market.requests.info(self.request)
+        await self._owner.proposals.grow(self.request, batch=view.next_batch)
         due = await self._owner.proposals.due(self.request, mode=info.mode, closing=info.state == "closing")
         if due.since is None:
             await self._wait(IDLE)

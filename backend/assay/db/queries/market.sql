@@ -17,13 +17,14 @@ select cid, media_type, size, width, height from items where cid = $1
 
 -- request_insert
 insert into requests (address, buyer, id, title, spec, spec_text, spec_hash, spec_cid, mode, kind, min_tier, mint_index,
-    overlap, price, validation_fee, budget, records, deadline, assignment, lease_seconds, gold)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+    overlap, price, validation_fee, budget, records, deadline, assignment, lease_seconds, gold, first_overlap, confidence_bps)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
 on conflict do nothing
 
 -- request_info
-select address, buyer, id, title, spec, spec_hash, spec_cid, mode, kind, min_tier, mint_index, overlap, price, validation_fee,
-       budget, records, deadline, state, assignment, lease_seconds, domain, posted_signature, created_at, posted_at, closed_at
+select address, buyer, id, title, spec, spec_hash, spec_cid, mode, kind, min_tier, mint_index, overlap,
+       coalesce(first_overlap, overlap) as first_overlap, confidence_bps, price, validation_fee, budget, records, deadline,
+       state, assignment, lease_seconds, domain, posted_signature, created_at, posted_at, closed_at
 from requests where address = $1
 
 -- request_spec
@@ -52,8 +53,8 @@ where state = 'open' and exists (
 
 -- requests_list
 -- $1 state or null, $2 buyer or null, $3 created before, $4 at most, $5 who asks or null: drafts are shown to their buyer only.
-select address, buyer, id, title, mode, kind, min_tier, mint_index, overlap, price, validation_fee, records, deadline, state,
-       assignment, created_at, posted_at
+select address, buyer, id, title, mode, kind, min_tier, mint_index, overlap,
+       coalesce(first_overlap, overlap) as first_overlap, confidence_bps, price, validation_fee, records, deadline, state, assignment, created_at, posted_at
 from requests
 where ($1::text is null or state = $1) and ($2::bytea is null or buyer = $2) and (state <> 'draft' or buyer = $5::bytea)
   and created_at < $3

@@ -2,7 +2,7 @@
 
 -- answers_of_tasks
 select id, request, task, labeler, content, content_hash, signature, submitted_at, state, verdict, confidence, evidence, round,
-       decided_at, batch
+       decided_at, batch, turn
 from answers where task = any($1::bytea[]) order by task, id
 
 -- tasks_decide
@@ -25,11 +25,19 @@ where r.state in ('open', 'closing') and r.domain is not null and coalesce(
 -- tasks_due
 -- Tasks of a request by agreement whose verdicts can be settled: they have all their answers, or can get no more, or were
 -- decided before and have answers left to settle.
-select t.id, t.index, t.item, t.is_gold, t.gold, t.decided_at, t.due_at
+select t.id, t.index, t.item, t.is_gold, t.gold, t.decided_at, t.due_at, t.answers_wanted, t.points
 from tasks t
 where t.request = $1 and t.batch is null and t.due_at is not null
 order by t.due_at
 limit $2
+
+-- tasks_more
+-- Tasks $1, which have all their answers, take one more, asked for by the model of point $2; a trigger gives them their room
+-- and the log of hand-outs its lines.
+with chosen as (
+    select id from tasks where id = any($1::bytea[]) and batch is null and due_at is not null order by id for no key update
+)
+update tasks t set answers_wanted = answers_wanted + 1, points = points || $2::integer from chosen where t.id = chosen.id
 
 -- tasks_closing
 -- Tasks of a closing request that can get no more answers, since nobody holds a lease, are due as they are; $2 at once.

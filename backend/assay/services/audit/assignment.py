@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from assay.domain import messages, owners
+from assay.domain import learning, messages, owners
 from assay.domain.assignment import Circle, place, start
 from assay.domain.assignment_log import Ended, HandOut, Header, More, Owners, read
 from assay.domain.messages import b58
 from assay.domain.spec import Spec
 from assay.domain.verdict import value_of
 from assay.domain.votelog import Line
+from assay.domain.work import Later
 from assay.errors import FieldError
 from assay.services.audit.reader import ChainEvent, Logs
 from assay.services.audit.report import Mismatch, Scope
@@ -36,13 +37,16 @@ CHECK = "assignment"
 @dataclass(slots=True)
 class _Settled:
     """What a request's vote log says of it. `answers`: task, labeler, and when it was settled; `reached`: point → when,
-    both in milliseconds of wall time.
+    both in milliseconds of wall time. `grown`: where tasks may grow, by index a task's later answers, and whether it
+    was settled with what it had; `models`: point → since when its model decides that, at the earliest and the latest.
     """
 
     answers: list[tuple[int, bytes, float]] = field(default_factory=list)
     records: list[tuple[list[tuple[bytes, Any]], Any | None]] = field(default_factory=list)
     count: int = 0
     reached: dict[int, int] = field(default_factory=dict)
+    grown: dict[int, tuple[Later, bool]] = field(default_factory=dict)
+    models: dict[int, tuple[float, float]] = field(default_factory=lambda: {0: (0, 0)})
 
 
 class AssignmentAudit:
@@ -60,8 +64,8 @@ class AssignmentAudit:
         elif event.name == "Unpaused":
             self._paused, self._pausing = event.data.paused_total, False
 
-    def settled(self, request: bytes, spec: Spec, line: Line, *, at: int) -> None:
-        """A batch of a request, settled at market time `at`."""
+    def settled(self, request: bytes, spec: Spec, line: Line, *, at: int, closing: bool = False) -> None:
+        """A batch of a request, settled at market time `at`; `closing`: when it handed out nothing more."""
         if spec.assignment != "random":
             return
         one = self._requests.setdefault(request, _Settled())
@@ -70,6 +74,8 @@ class AssignmentAudit:
             for answer in task.answers:
                 if task.settles is None or answer.labeler in task.settles:
                     one.answers.append((task.index, answer.labeler, wall))
+            if spec.more is not None:
+                one.grown.setdefault(task.index, (task.later, closing))
             if not task.record or not owners.learns(spec):
                 continue
             one.count += 1
@@ -78,6 +84,8 @@ class AssignmentAudit:
                 one.records.append(([(a.labeler, value_of(a.content)) for a in task.answers], known))
             if owners.owners_point(one.count) == one.count:
                 one.reached[one.count] = (at + self._paused) * 1000
+        if spec.more is not None and learning.learns(spec) and not spec.weighs:
+            one.models.setdefault(learning.model_point(len(one.grown)), ((at + self._paused) * 1000, wall))
 
     def check(self, request: bytes, *, program: bytes, domain: bytes, spec: Spec, logs: Logs, scope: Scope) -> int:
         """How many hand-outs there were; raises `Mismatch` at the first thing that does not fit.
@@ -109,6 +117,7 @@ class AssignmentAudit:
                 raise scope.fail(CHECK, f"{b58(labeler)} answered task {index}, which it was not handed")
             if replayed.times[line := replayed.hands[labeler][index]] > at + GRACE_MS:
                 raise scope.fail(CHECK, f"line {line}: task {index} was handed out after its answer was settled")
+        replayed.check_growth()
         return replayed.handouts
 
 
@@ -148,6 +157,7 @@ class _Replay:
         self._owner: dict[bytes, tuple[bytes, ...]] = {}
         self._point = self._at = self._line = 0
         self._limits = Header(b"", b"", b"", 0, 0)
+        self._more_lines: dict[int, list[More]] = {}
         self.hands: dict[bytes, dict[int, int]] = {}
         self.times: dict[int, int] = {}  # of the hand-outs, by line
         self.handouts = 0
@@ -240,6 +250,10 @@ class _Replay:
             if (line, task) not in self._leases:
                 raise self._fail(f"no lease of task {task} from line {line} is there to end")
             holder, given = self._leases.pop((line, task))
+            if self._spec.more is not None and line < max(
+                (one.line for one in self._more_lines.get(task, ())), default=0
+            ):
+                raise self._fail(f"task {task} asked for more answers while its lease from line {line} was in hand")
             del self.hands[holder][task]
             self._circle.give(task)
             wallet = self._wallets[holder]
@@ -260,9 +274,40 @@ class _Replay:
 
     def _more(self, entry: More) -> None:
         index = self._task(entry.task)
-        if self._spec.mode != "review" or entry.more != 1 or self._circle.room(index) != 0:
+        lines = self._more_lines.setdefault(index, [])
+        may_grow = self._spec.mode == "review" or (
+            self._spec.more is not None and self._spec.items[index].overlap + len(lines) < self._spec.more.most
+        )
+        if not may_grow or entry.more != 1 or self._circle.room(index) != 0:
             raise self._fail(f"task {index} wants {entry.more} more answers, which nothing explains")
+        lines.append(entry)
         self._circle.give(index, entry.more)
+
+    def check_growth(self) -> None:
+        """Each later answer was handed out between the line that asked for it and the next such line, by the model of
+        that time; and none was asked for that the vote log does not have, but for the last where the request ended.
+        """
+        for index, (later, closing) in self._settled.grown.items():
+            lines = self._more_lines.get(index, [])
+            if len(lines) - len(later) not in ((0, 1) if closing else (0,)):
+                raise self._scope.fail(
+                    CHECK, f"task {index} asked for {len(lines)} more answers, the vote log has {len(later)}"
+                )
+            ends = [*(one.line for one in lines[1:]), None]
+            for (labeler, point), asked, end in zip(later, lines, ends, strict=False):
+                handed = self.hands.get(labeler, {}).get(index)
+                if handed is None or handed < asked.line or (end is not None and handed > end):
+                    detail = f"was not handed task {index} when line {asked.line} asked for one more answer"
+                    raise self._scope.fail(CHECK, f"{b58(labeler)} {detail}")
+                self._in_use(point, asked)
+
+    def _in_use(self, point: int, asked: More) -> None:
+        """The model of `point` was the newest when a task asked for more, or had been until shortly before."""
+        since = self._settled.models
+        due = max((one for one, (_, latest) in since.items() if latest + GRACE_MS < asked.at), default=0)
+        if point < due or point not in since or since[point][0] > asked.at + GRACE_MS:
+            detail = f"asked for more by the model of point {point}; that of {due} was there"
+            raise self._scope.fail(CHECK, f"line {asked.line}: task {asked.task} {detail}")
 
     def _owners(self, entry: Owners) -> None:
         if entry.point <= self._point or owners.owners_point(entry.point) != entry.point:

@@ -10,10 +10,14 @@ from assay.domain import merkle, votelog
 from assay.domain.history import History
 from assay.domain.messages import b58
 from assay.domain.votelog import Header, Line
+from assay.domain.work import Later
 from assay.errors import FieldError
 from assay.services.audit.report import Scope
 
 CLOSING, CLOSED = 1, 2
+
+Part = tuple[frozenset[bytes], Later]
+"""Of a task: labeler ‖ content hash of each of its answers, and the later ones."""
 
 
 @dataclass(slots=True)
@@ -42,9 +46,10 @@ class Books:
     settled: set[bytes] = field(default_factory=set)  # answer ids
     verdicts: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)  # rejected: answer id → labeler, batch
     recorded: dict[int, int] = field(default_factory=dict)  # task index → records
-    parts: dict[int, frozenset[bytes]] = field(default_factory=dict)  # task index → content its verdict rests on
+    parts: dict[int, Part] = field(default_factory=dict)  # task index → what its verdict rests on
     history: History | None = None  # from the header on, where its specification learns
     settled_event: int = 0  # number of the event of the last batch, or of the posting
+    closing: bool = False
     closed: bool = False
 
     @property

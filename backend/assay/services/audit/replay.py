@@ -127,7 +127,7 @@ class _Auditor:
         )
         scope.equal("records", data.records_done, books.records_done, "done so far, on chain")
         assert books.header is not None
-        self.assignment.settled(books.address, books.header.spec, line, at=data.at)
+        self.assignment.settled(books.address, books.header.spec, line, at=data.at, closing=books.closing)
 
     def _on_DisputeOpened(self, data: Any, event: ChainEvent) -> None:
         """Only a rejection of the batch that it names can be disputed."""
@@ -164,6 +164,10 @@ class _Auditor:
         books.fees_collected += data.amount
         if books.fees_collected > books.fees:
             raise books.scope.fail("fees", f"{books.fees_collected} collected, {books.fees} due")
+
+    def _on_RequestClosing(self, data: Any, event: ChainEvent) -> None:
+        """From here on tasks are settled with what they have."""
+        self._books(data, event).closing = True
 
     def _on_RequestClosed(self, data: Any, event: ChainEvent) -> None:
         """What is refunded, paid, due and held is all that was locked."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.domain import batch as batches
-from assay.domain import merkle, messages, money, quorum, reputation, tally, weights
+from assay.domain import growth, merkle, messages, money, quorum, reputation, tally, weights
 from assay.domain.batch import Batch
 from assay.domain.messages import b58
 from assay.domain.spec import Spec
@@ -15,7 +15,7 @@ from assay.domain.tally import Payments, Role
 from assay.domain.votelog import Line
 from assay.domain.work import Task
 from assay.errors import AssayError
-from assay.services.audit.books import Books
+from assay.services.audit.books import Books, Part
 from assay.services.audit.records import Records
 from assay.services.audit.report import Mismatch, Report, Scope
 from assay.services.audit.validators import ValidatorSet
@@ -53,6 +53,7 @@ def check(
     spec = books.header.spec
     _check_place(books, event, line, scope)
     panel = _check_evidence(books, spec, line, scope, roles)
+    _check_growth(books, spec, line, scope)
     made = _assemble(books, spec, line, scope, participant)
     _check_weights(books, spec, line, scope, records)
     _check_numbers(made, line, event, scope, made.digest(participant))
@@ -110,6 +111,14 @@ def _check_evidence(books: Books, spec: Spec, line: Line, scope: Scope, roles: V
     return panel
 
 
+def _check_growth(books: Books, spec: Spec, line: Line, scope: Scope) -> None:
+    """With dynamic overlap, each answer beyond the overlap was due, and no task was settled that asks for another."""
+    try:
+        growth.check(spec, line.tasks, history=books.history, closing=books.closing, begun=books.parts)
+    except AssayError as error:
+        raise scope.fail("overlap", str(error)) from error
+
+
 def _assemble(books: Books, spec: Spec, line: Line, scope: Scope, participant: Callable[[bytes], bytes]) -> Batch:
     domain = bytes(books.posted.domain)
     try:
@@ -138,12 +147,16 @@ def _check_weights(books: Books, spec: Spec, line: Line, scope: Scope, records: 
             raise scope.fail("counters", f"{b58(wallet)} is named with {list(named[wallet])} instead of {had}")
 
 
+def _part(task: Task) -> Part:
+    return frozenset(answer.labeler + answer.content_hash for answer in task.answers), task.later
+
+
 def _check_parts(books: Books, spec: Spec, task: Task, scope: Scope) -> None:
     """A task settled by several batches rests on the same answers in each, and its record stands in one."""
     if spec.mode != "agreement":
         return
-    content = frozenset(answer.labeler + answer.content_hash for answer in task.answers)
-    scope.equal("verdicts", content == books.parts.get(task.index, content), True, f"task {task.index}: same answers")
+    part = _part(task)
+    scope.equal("verdicts", part == books.parts.get(task.index, part), True, f"task {task.index}: same answers")
     if books.recorded.get(task.index, 0):
         raise scope.fail("verdicts", f"task {task.index} had its record in an earlier batch")
 
@@ -261,7 +274,7 @@ def _enter(books: Books, spec: Spec, made: Batch, line: Line, paid: Payments, co
         books.history.add(line.tasks)
     if spec.mode == "agreement":
         for task in line.tasks:
-            books.parts[task.index] = frozenset(answer.labeler + answer.content_hash for answer in task.answers)
+            books.parts[task.index] = _part(task)
 
 
 __all__ = ["Counter", "Counters", "Mismatch", "check"]

@@ -8,6 +8,11 @@ import { start } from "./start.js";
 const FORMS = { jsonl: "JSON Lines", csv: "CSV", parquet: "Parquet" };
 const AGAIN = 3000; // ms before the events are asked for again
 
+const overlap = (request) => request.confidence_bps === null
+  ? `${request.overlap} answers a task`
+  : `${request.first_overlap} answers a task, and one more at a time, up to ${request.overlap}, while its label's `
+    + `confidence is below ${request.confidence_bps / 100} %`;
+
 const rows = ({ request, chain, ...now }) => ({
   State: request.state,
   Answers: `${now.answers}: ${now.accepted} accepted${now.unpaid ? ` (${now.unpaid} not paid)` : ""}, ${now.rejected} rejected, ${now.undecided} undecided`,
@@ -23,7 +28,7 @@ const rows = ({ request, chain, ...now }) => ({
     "Settled batches": String(chain.next_batch),
   }),
   Price: `${request.price} an accepted answer, ${request.validation_fee} a record for its validators`,
-  Mode: `${request.mode}, ${request.overlap} answers a task`,
+  Mode: `${request.mode}, ${overlap(request)}`,
   Deadline: when(new Date(request.deadline * 1000).toISOString()),
   Buyer: make("code", {}, request.buyer),
   Address: make("code", {}, request.address),
