@@ -5,7 +5,7 @@ from __future__ import annotations
 from audited_market import PROGRAM, Request, World
 from drawn_market import Drawn
 
-from assay.domain import canonical
+from assay.domain import canonical, owners
 from assay.domain.assignment_log import Header, encode_header
 from assay.domain.messages import b58
 from assay.domain.work import Task
@@ -82,7 +82,7 @@ async def test_the_log_of_another_request_is_found() -> None:
 async def test_a_market_that_goes_on_while_it_is_audited_fits() -> None:
     """Lines that rest on more records than the vote log had when it was read are later than it."""
     world, _ = drawn()
-    world.write(type="owners", point=32, rule=1, groups=[])
+    world.write(type="owners", point=32, rule=owners.RULE, groups=[])
     report = await audited(world)
     assert report.finding is None
     assert report.handouts == 6

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from assay.consensus import Answers, resolve
 from assay.consensus.collusion import detect
 from assay.consensus.excess import answer_pairs
 from assay.consensus.groups import evidence_weights
@@ -68,3 +69,23 @@ def test_pairs_are_each_two_answers_of_a_task_and_bounded() -> None:
     assert (answers.task[first] == answers.task[second]).all()
     assert (answers.worker[first] < answers.worker[second]).all()
     assert answer_pairs(answers, most=60)[0].size <= 60
+
+
+@pytest.mark.parametrize(
+    ("good", "careless", "overlap", "tasks", "seed"),
+    [(6, 4, 3, 100, 3), (6, 4, 5, 100, 5), (15, 10, 5, 300, 1), (30, 20, 5, 300, 0)],
+)
+def test_good_workers_beside_careless_ones_are_no_group(
+    good: int, careless: int, overlap: int, tasks: int, seed: int
+) -> None:
+    """Who looks agrees with others who look far more than with a vote that the careless make: that is no collusion."""
+    draw = np.random.default_rng(seed)
+    truth = draw.integers(0, 2, tasks)
+    rows = [(task, worker) for task in range(tasks) for worker in draw.choice(good + careless, overlap, replace=False)]
+    task, worker = (np.array(column, np.int32) for column in zip(*rows, strict=True))
+    looked = (worker < good) & (draw.random(task.size) < 0.9)
+    label = np.where(looked, truth[task], draw.integers(0, 2, task.size)).astype(np.int32)
+    answers = Answers(task, worker, label, tasks, good + careless, 2)
+    assert not detect(answers).flagged[:good].any()
+    right = [(resolve(method, answers).labels == truth).mean() for method in ("majority", "auto")]
+    assert right[1] > right[0]

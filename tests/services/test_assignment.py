@@ -19,7 +19,7 @@ import pytest
 from solders.keypair import Keypair
 
 from assay.client import Client
-from assay.domain import canonical
+from assay.domain import canonical, owners
 from assay.domain.assignment import place, start
 from assay.domain.assignment_log import encode_header
 from assay.domain.messages import b58, unb58
@@ -227,7 +227,7 @@ async def test_a_crowds_log_fits_and_every_change_in_it_is_found(play: Play, tmp
             "which nothing explains"),
         "owners made up": (
             lambda lines: lines.insert(
-                2, {"type": "owners", "at": lines[1]["at"], "point": 32, "rule": 1,
+                2, {"type": "owners", "at": lines[1]["at"], "point": 32, "rule": owners.RULE,
                     "groups": [[b58(bytes([i] * 32)) for i in (1, 2)]]}),
             "records are not in the vote log"),
         "time that runs back": (lambda lines: lines[middle].update(at=1), "is before the line before"),

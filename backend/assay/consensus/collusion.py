@@ -27,6 +27,10 @@ MOST_CLASSES = 100
 """More are put together: two who answer alike by chance are as rare in a hundred as in a thousand."""
 
 
+PROOF = 1.64
+"""Standard errors by which a group must agree more than independent workers would (one-sided 95 %)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Collusion:
     """`groups`: strongest first. `flagged`: bool[n_workers], members of a group whose excess is at least
@@ -72,6 +76,41 @@ def below_chance(answers: Answers, model: LatentClass, *, alpha: float = 1e-3) -
     return np.asarray(share < chance * total - bound * np.sqrt(chance * (1 - chance) * np.maximum(total, 1)), np.bool_)
 
 
+def independent(answers: Answers, group: Group) -> bool:
+    """Whether a group may as well be honest workers who err independently, being good ones beside others who are not.
+
+    Of workers who err independently the chance-corrected agreements multiply: members with outsiders agree as the
+    root of what members do among themselves times what outsiders do among themselves (Spearman's one factor). Copies
+    agree among themselves more than that. Where outsiders do not agree with each other there is no witness that the
+    group is wrong, and it may be all who look. One-sided at `PROOF` standard errors, a task counting once.
+    """
+    member = np.zeros(answers.n_workers, np.bool_)
+    member[list(group.workers)] = True
+    mine = member[answers.worker]
+    inside, outside = count_votes(answers.take(mine)), count_votes(answers.take(~mine))
+    among, _ = _kappa(inside, inside)
+    others, doubt = _kappa(outside, outside)
+    across, error = _kappa(inside, outside)
+    gap = among * others - across * abs(across)
+    return gap < PROOF * math.hypot(among * doubt, 2 * across * error)
+
+
+def _kappa(one: NDArray[Any], other: NDArray[Any]) -> tuple[float, float]:
+    """Agreement beyond chance of two answers to a task, of one and of the other side (or both of one, if they are the
+    same), by votes int[n_tasks, n_classes]; and its standard error, a task counting once.
+    """
+    size, sizes = one.sum(axis=1), other.sum(axis=1)
+    same = one is other
+    pairs = (size * (sizes - same)).astype(np.float64)
+    agree = float((one * (other - same)).sum())
+    judged = int((pairs > 0).sum())
+    share, shares = one.sum(axis=0) / max(int(size.sum()), 1), other.sum(axis=0) / max(int(sizes.sum()), 1)
+    chance = min(float(share @ shares), 1 - 1e-9)
+    if not judged:
+        return 0.0, 1.0
+    return (agree / float(pairs.sum()) - chance) / (1 - chance), 1 / math.sqrt(judged)
+
+
 def _search(
     answers: Answers, pairs: Pairs, start: NDArray[Any] | None, *, alpha: float, rounds: int
 ) -> tuple[list[Group], float]:
@@ -91,6 +130,7 @@ def _search(
         llr = copies.log_ratio(excess.agree, excess.ratio, excess.expected, common)
         evidence = copies.Evidence(excess.i, excess.j, excess.pair, answers.task[pairs[0]], llr, answers.n_tasks)
         before, groups = groups, find_groups(shifted, answers.n_workers, evidence=evidence, alpha=alpha)
+        groups = [group for group in groups if group.excess < FLAG_EXCESS or not independent(answers, group)]
         weights, start = evidence_weights(answers, groups, least=0.0), None
         if [group.workers for group in before] == [group.workers for group in groups]:
             break

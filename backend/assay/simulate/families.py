@@ -161,6 +161,15 @@ def spammers(draw: Draw) -> tuple[Answers, Labels]:
     return _make(draw, tasks=700, workers=80, overlap=draw.uniform(3, 8), classes=classes, label=label)
 
 
+def few_who_look(draw: Draw) -> tuple[Answers, Labels]:
+    """Good workers, hardly more of them than of those who answer by lot, and few of either."""
+    workers, classes = int(draw.integers(8, 41)), int(draw.integers(2, 4))
+    bad = np.arange(workers) < round(workers * draw.uniform(0.3, 0.5))
+    skill = np.where(bad, 1 / classes, draw.beta(19, 1, workers))
+    return _make(draw, tasks=int(draw.integers(100, 300)), workers=workers, overlap=draw.uniform(3, 6), classes=classes,
+                 label=lambda t, w, truth: _one_coin(draw, truth[t], skill[w], classes))  # fmt: skip
+
+
 def ordinal(draw: Draw) -> tuple[Answers, Labels]:
     """Grades: errors fall on neighbours, workers are mild or strict."""
     classes, tasks = int(draw.integers(4, 7)), 700
@@ -191,7 +200,7 @@ def few_busy(draw: Draw) -> tuple[Answers, Labels]:
 
 
 FAMILIES = (few_answers, skewed, many_classes, matrices, shared_bias, hard_tasks, twins, two_readings, spammers,
-            ordinal, small, few_busy)  # fmt: skip
+            few_who_look, ordinal, small, few_busy)  # fmt: skip
 
 
 def made_up(draws: int, *, only: str | None = None) -> Iterator[Case]:
