@@ -54,6 +54,10 @@ def demo(
     records: Annotated[int, typer.Option(min=1, max=900, help="Images to have labelled.")] = 120,
     labelers: Annotated[int, typer.Option(min=3, max=60, help="Size of the crowd.")] = 10,
     overlap: Annotated[int, typer.Option(min=1, max=25, help="Answers wanted for each image.")] = 5,
+    more: Annotated[
+        str | None,
+        typer.Option(help="Most answers and confidence (bps), such as 9:7500: more answers for records in doubt."),
+    ] = None,
     validators: Annotated[int, typer.Option(min=3, max=12, help="Validator processes.")] = 3,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +66,7 @@ def demo(
 
     options = run.Options(
         home=home, rpc=rpc, answers=answers, truth=truth, example=example,
-        records=records, labelers=labelers, overlap=overlap, validators=validators, quiet=as_json,
+        records=records, labelers=labelers, overlap=overlap, more=more, validators=validators, quiet=as_json,
     )  # fmt: skip
     result = asyncio.run(run.run(options))
     if as_json:

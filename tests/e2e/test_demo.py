@@ -71,6 +71,23 @@ def test_a_crowds_answers_are_replayed_each_by_its_worker(tmp_path: Path) -> Non
     check_books(result)
 
 
+def test_a_crowds_answers_are_asked_for_where_they_help(tmp_path: Path) -> None:
+    """Two answers to what is sure, all to what stays in doubt; what then has too few is settled at the close."""
+    answers = tmp_path / "labels.csv"
+    said = {"sure": "aaaaa", "split": "abcde", "short": "ab"}
+    rows = [(task, f"w{i}", label) for task, labels in said.items() for i, label in enumerate(labels)]
+    with answers.open("w", newline="") as handle:
+        csv.writer(handle).writerows([("task", "worker", "label"), *rows])
+    home = ["--home", str(tmp_path / "home")]
+    result = assay("demo", "--answers", str(answers), "--overlap", "2", "--more", "5:10000", *home)
+    assert result["records"] == 3
+    assert (result["answers_accepted"], result["answers_rejected"]) == (2 + 1 + 1, 0 + 4 + 1)
+    check_books(result)
+    audit = assay("replay", *home)
+    assert audit["ok"] is True
+    assert audit["answers"] == 9
+
+
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data beside the checkout")
 def test_a_real_crowd(tmp_path: Path) -> None:
     """108 tasks, each answered by all of 39 workers: the largest overlap of the real sets."""
@@ -89,6 +106,11 @@ def test_a_real_crowd(tmp_path: Path) -> None:
         (["--truth", "x.csv"], "--truth"),
         (["--overlap", "7", "--labelers", "5"], "--overlap"),
         (["--answers", "none.csv"], "none.csv"),
+        (["--more", "9"], "--more"),
+        (["--more", "5:9000"], "--more"),
+        (["--more", "9:10001"], "--more"),
+        (["--more", "9:9000", "--labelers", "8"], "--more"),
+        (["--more", "9:9000", "--example"], "--example"),
     ],
 )
 def test_bad_options_are_named(arguments: list[str], says: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from assay.db.pool import Session
 from assay.domain import canonical, growth, messages
 
 TOKEN = 10**6
+CLASSES = ["cat", "dog", "owl"]
 MORE = {"more": {"most": 4, "confidence_bps": 7500}}
 
 
@@ -113,6 +115,50 @@ async def test_tasks_that_are_drawn_grow_by_the_published_log(stage: Callable[..
     lines = (market.settings.log_dir / f"{address}.tasks.jsonl").read_bytes().splitlines()
     asked = [canonical.loads(line)["task"] for line in lines if b'"type":"more"' in line]  # type: ignore[index, call-overload]
     assert sorted(asked) == sorted(i for i, labels in given.items() for _ in labels[2:])
+
+
+async def test_what_is_learned_of_labelers_decides_who_is_asked(stage: Callable[..., Any]) -> None:
+    """Once the log is long enough tasks ask by the model of a point of it; a worker that was away learns each anew."""
+    spec = {
+        "assignment": "random", "consensus": {"method": "dawid_skene"}, "more": {"most": 5, "confidence_bps": 9000},
+    }  # fmt: skip
+    market, buyer, labelers, address = await crowd(stage, items=80, spec=spec)
+    labelers.append(await market.client("labeler", stake="100"))
+
+    async def decided() -> bool:
+        return all(
+            one["state"] == "done" or one["answers_done"] < one["answers_wanted"] for one in await buyer.tasks(address)
+        )
+
+    async def work(until: int) -> bool:
+        for number, labeler in enumerate(labelers):
+            answers = []
+            for lease in await labeler.claim(limit=4, request=address):
+                careless = number < 2
+                told = CLASSES[
+                    sha256(b"%d %d" % (number, lease.index)).digest()[0] % 3 if careless else lease.index % 3
+                ]
+                answers.append((lease, {"value": told}))
+            if answers:
+                await labeler.submit_many(answers)
+        await market.until(decided, what="all that is answered decided")
+        now = await buyer.progress(address)
+        return bool(now["chain"]["records_done"] >= until and (until < 80 or now["settled"] == now["answers"]))
+
+    await market.until(lambda: work(50), what="fifty records done")
+    await market.stop_worker(1)
+    await market.until(lambda: work(70), what="seventy")
+    await market.start_worker(1)
+    await market.until(lambda: market.connected(1), what="the worker is back")
+    await market.stop_worker(2)  # its signature is needed now
+    await market.until(lambda: work(80), what="all records done")
+    later = await logged(market, address)
+    points = {point for pairs in later.values() for _, point in pairs}
+    assert 0 in points
+    assert max(points) >= 32
+    assert "growth_wrong" not in market.log(1) + market.log(3)
+    report = await market.audit(address)
+    assert report.ok, report.finding
 
 
 async def test_a_request_that_ends_while_a_task_grows(stage: Callable[..., Any]) -> None:

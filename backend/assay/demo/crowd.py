@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from assay.client import Client, Lease
 from assay.demo.digits import Reader
@@ -68,6 +69,32 @@ async def give_answers(
             part = tasks[start : start + chunk]
             leases = await client.claim(limit=len(part), request=request, tasks=part)
             taken += await submit(client, [(lease, {"value": answers[lease.task]}) for lease in leases])
+    return taken
+
+
+@dataclass
+class Asked:
+    """The tasks that ask for answers now, as the market says."""
+
+    tasks: set[bytes] = field(default_factory=set)
+
+
+async def offer_answers(
+    client: Client, answers: dict[bytes, str], asked: Asked, *, request: str, gate: asyncio.Semaphore, done: Done
+) -> int:
+    """Give those of one worker's answers that are asked for, until `done()`; what was handed out is taken out of
+    `answers`. How many were taken.
+    """
+    taken = 0
+    while not done():
+        wanted = [task for task in answers if task in asked.tasks][:CHUNK]
+        leases = []
+        if wanted:
+            async with gate:
+                leases = await client.claim(limit=len(wanted), request=request, tasks=wanted)
+                taken += await submit(client, [(lease, {"value": answers.pop(lease.task)}) for lease in leases])
+        if not leases:
+            await asyncio.sleep(2 * PAUSE)
     return taken
 
 

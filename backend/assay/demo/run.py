@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,7 +19,7 @@ from solders.keypair import Keypair
 from assay.chain.keys import ensure_key
 from assay.client import Client
 from assay.demo import crowd, digits, report
-from assay.demo.crowdfile import CrowdAnswers, read_answers, read_truth
+from assay.demo.crowdfile import MAX_OVERLAP, CrowdAnswers, read_answers, read_truth
 from assay.demo.markets import MarketProcesses
 from assay.domain.tally import Role
 from assay.errors import AssayError, FieldError
@@ -45,6 +46,7 @@ class Options:
     records: int = 120
     labelers: int = 10
     overlap: int = 5
+    more: str | None = None
     validators: int = 3
     quiet: bool = False
 
@@ -59,22 +61,41 @@ class Plan:
     workers: Sequence[str]
     readers: Sequence[digits.Reader] = ()
     answers: Mapping[str, Mapping[int, str]] | None = None
+    grows: bool = False
 
 
 def plan(options: Options) -> Plan:
     """What the demo will order and who will answer. Raises `FieldError` naming the option that is wrong."""
     if options.truth is not None and options.answers is None:
         raise FieldError("--truth", "goes with --answers")
+    if options.example and (options.answers is not None or options.more is not None):
+        raise FieldError("--example", f"does not go with {'--more' if options.answers is None else '--answers'}")
+    more = _more(options)
     if options.answers is not None:
-        if options.example:
-            raise FieldError("--example", "does not go with --answers")
         truth = {} if options.truth is None else read_truth(options.truth)
-        return _replay_plan(read_answers(options.answers), truth, name=options.answers.parent.name)
+        answers = read_answers(options.answers)
+        return _replay_plan(answers, truth, name=options.answers.parent.name, overlap=options.overlap, more=more)
     if options.example:
         return _example_plan()
     if options.overlap > options.labelers:
         raise FieldError("--overlap", f"is {options.overlap}", hint=f"at most the {options.labelers} labelers")
-    return _digits_plan(options)
+    if more is not None and more["most"] > options.labelers:
+        raise FieldError("--more", f"asks for {more['most']} answers", hint=f"at most the {options.labelers} labelers")
+    return _digits_plan(options, more)
+
+
+def _more(options: Options) -> dict[str, int] | None:
+    if options.more is None:
+        return None
+    most, _, confidence = options.more.partition(":")
+    if not (most.isascii() and most.isdecimal() and confidence.isascii() and confidence.isdecimal()):
+        raise FieldError("--more", f"is {options.more!r}", hint="most answers and confidence (bps), such as 9:7500")
+    if not options.overlap < int(most) <= MAX_OVERLAP:
+        hint = f"more than --overlap, {options.overlap}, up to {MAX_OVERLAP}"
+        raise FieldError("--more", f"asks for {most} answers", hint=hint)
+    if not 1 <= int(confidence) <= 10_000:
+        raise FieldError("--more", f"has a confidence of {confidence}", hint="1 to 10000 basis points")
+    return {"most": int(most), "confidence_bps": int(confidence)}
 
 
 def _order(title: str, classes: Sequence[str], **more: Any) -> dict[str, Any]:
@@ -89,7 +110,7 @@ def _order(title: str, classes: Sequence[str], **more: Any) -> dict[str, Any]:
     return {"spec": spec, "price": PRICE, "validation_fee": FEE, **more}
 
 
-def _digits_plan(options: Options) -> Plan:
+def _digits_plan(options: Options, more: dict[str, int] | None) -> Plan:
     items = digits.items(options.records, seed=11)
     spec = {
         "instructions": "Which digit does the image show?",
@@ -97,6 +118,7 @@ def _digits_plan(options: Options) -> Plan:
         "overlap": options.overlap,
         "assignment": "random",
         "limits": {"lease_seconds": 60},
+        "more": more,
     }
     return Plan(
         order=_order("Handwritten digits", digits.CLASSES, spec=spec),
@@ -132,9 +154,14 @@ def _example_plan() -> Plan:
     )
 
 
-def _replay_plan(answers: CrowdAnswers, truth: Mapping[str, str], *, name: str) -> Plan:
+def _replay_plan(
+    answers: CrowdAnswers, truth: Mapping[str, str], *, name: str, overlap: int, more: dict[str, int] | None
+) -> Plan:
+    """A file's answers: all of them, or `overlap` a task and those that it asks for after that."""
     index = {task: number for number, task in enumerate(answers.tasks)}
     overlaps = answers.overlaps()
+    if more is not None:
+        overlaps = Counter({task: min(count, overlap) for task, count in overlaps.items()})
     by_worker: dict[str, dict[int, str]] = {worker: {} for worker in answers.workers}
     for (task, worker), label in answers.labels.items():
         by_worker[worker][index[task]] = label
@@ -144,6 +171,7 @@ def _replay_plan(answers: CrowdAnswers, truth: Mapping[str, str], *, name: str) 
         "overlap": max(overlaps.values()),
         "assignment": "open",
         "limits": {"lease_seconds": 600},
+        "more": more,
     }
     classes = sorted({*answers.classes, *(truth[task] for task in answers.tasks if task in truth)})
     order = _order(f"Replay of {name or 'a crowd'}", classes, spec=spec)
@@ -154,6 +182,7 @@ def _replay_plan(answers: CrowdAnswers, truth: Mapping[str, str], *, name: str) 
         truth={index[task]: label for task, label in truth.items() if task in index},
         workers=answers.workers,
         answers=by_worker,
+        grows=more is not None,
     )
 
 
@@ -192,7 +221,11 @@ async def _trade(market: MarketProcesses, made: Plan, *, say: Any, began: float)
     prepared = await market.until_prepared(keys[:MOST_PREPARED])
     say(f"its panel is drawn{'' if prepared else ', lookup tables not ready'}; the crowd begins")
     posted = time.monotonic()
-    await _label(market, made, keys, request, say=say)
+    if made.grows and made.answers is not None:
+        offers = {key: made.answers[worker] for key, worker in zip(keys, made.workers, strict=True)}
+        await _offer(market, offers, request, say=say)
+    else:
+        await _label(market, made, keys, request, say=say)
     worked = time.monotonic() - posted
     say("all answers are judged and paid; closing the request")
     await buyer.end(request)
@@ -268,6 +301,42 @@ async def _label(market: MarketProcesses, made: Plan, keys: Sequence[Keypair], r
         for task in (labelling, watching):
             task.cancel()
         await asyncio.gather(labelling, watching, return_exceptions=True)
+
+
+async def _offer(
+    market: MarketProcesses, offers: Mapping[Keypair, Mapping[int, str]], request: str, *, say: Any
+) -> None:
+    """The file's answers, as far as they are asked for; what is in doubt when it has no more is settled as it is."""
+    buyer = market.client(ensure_key(market.settings.keys_dir / "buyer.json"))
+    finished, pace, asked = asyncio.Event(), crowd.Pace(), crowd.Asked()
+    gate = asyncio.Semaphore(4)
+    tasks = [bytes.fromhex(task["task"]) for task in await buyer.tasks(request)]
+    left = [{tasks[index]: label for index, label in answers.items()} for answers in offers.values()]
+    work = [
+        crowd.offer_answers(market.client(key), mine, asked, request=request, gate=gate, done=finished.is_set)
+        for key, mine in zip(offers, left, strict=True)
+    ]
+    offering = asyncio.ensure_future(crowd.all_of(work))
+    try:
+        while True:
+            market.processes.check()
+            if offering.done():
+                offering.result()
+            open_ = [one for one in await buyer.tasks(request) if one["state"] != "done"]
+            asked.tasks = {bytes.fromhex(one["task"]) for one in open_ if one["answers_done"] < one["answers_wanted"]}
+            undecided = len(open_) - len(asked.tasks)
+            if not undecided and not any(asked.tasks & mine.keys() for mine in left):
+                break
+            await asyncio.sleep(0.1)
+        finished.set()
+        await offering
+    finally:
+        offering.cancel()
+        await asyncio.gather(offering, return_exceptions=True)
+    if asked.tasks:
+        say(f"{len(asked.tasks)} records ask for more answers than there are; they are settled as they are")
+        await buyer.end(request, cancel=True)
+    await _until_done(market, request, pace, say=say)
 
 
 async def _until_done(market: MarketProcesses, request: str, pace: crowd.Pace, *, say: Any) -> None:
