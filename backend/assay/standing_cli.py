@@ -35,7 +35,8 @@ def text(found: dict[str, Any]) -> str:
     if found["tier"] is not None:
         parts.append(f"Tier. {found['tier']['text']}")
     parts += [
-        f"Score, {one['kind']}. {one['text']} Where votes are weighted yours counts {one['weight']:.4f}."
+        f"Score, {one['kind']}. {one['text']} Where votes are weighted yours counts {one['weight']:.4f}. "
+        f"{one['current_text']}"
         for one in found["scores"]
     ]
     judged = found["strikes"]

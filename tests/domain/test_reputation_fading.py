@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.domain.reputation import HALF_LIFE, aged, faded, score
+from assay.domain.reputation import (
+    DAY,
+    HALF_LIFE,
+    MEMORY,
+    MEMORY_DAYS,
+    aged,
+    current,
+    explain_current,
+    faded,
+    needed,
+    score,
+)
 
 
 def test_halves_every_half_life():
@@ -40,3 +51,26 @@ def test_one_more_good_judgement_never_hurts_nor_a_bad_one_helps(record, now):
     assert score(*aged([*record, (now, 0, 1)], now=now)) <= score(good, bad)
     assert good <= sum(row[1] for row in record)
     assert bad <= sum(row[2] for row in record)
+
+
+def test_days_of_one_record_fade_together_and_stand_still_within_a_day():
+    record = [(10, 30, 2), (100, 8, 1)]
+    assert current(record, today=100) == aged([(10 * DAY, 30, 2), (100 * DAY, 8, 1)], now=100 * DAY) == (23, 2)
+    assert current(record, today=10) == (38, 3), "a day that has not come counts as today"
+    assert current([(0, 10_000, 10_000)], today=MEMORY_DAYS) == (0, 0)
+    assert current([(0, 10_000_000, 1)], today=19 * 90) == (10, 1)
+    assert "23 good and 2 bad still count today" in explain_current(23, 2)
+    assert f"{score(23, 2) / 100:.2f} %" in explain_current(23, 2)
+
+
+@given(st.integers(1, 9940))
+def test_the_fewest_right_answers_for_a_score(least):
+    found = needed(least)
+    assert score(found, 0) >= least
+    assert found == 0 or score(found - 1, 0) < least
+
+
+def test_no_score_is_higher_than_that_of_a_full_memory():
+    assert needed(score(MEMORY, 0)) <= MEMORY
+    with pytest.raises(ValueError, match="no score is above 9940"):
+        needed(9941)

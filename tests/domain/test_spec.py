@@ -54,6 +54,9 @@ def test_defaults_and_the_canonical_form() -> None:
         ({"gold": {"root": "00", "count": 1}}, "gold.root"),
         ({"gold": {"root": "0" * 64, "count": 3}}, "gold.count"),
         ({"limits": {"lease_seconds": 1}}, "limits.lease_seconds"),
+        ({"limits": {"min_score_bps": 0}}, "limits.min_score_bps"),
+        ({"limits": {"min_score_bps": 9941}}, "limits.min_score_bps"),
+        ({"limits": {"min_score_bps": "8500"}}, "limits.min_score_bps"),
         ({"limits": {"speed": 1}}, "limits.speed"),
         ({"assignment": "mine"}, "assignment"),
         ({"version": 3}, "version"),
@@ -177,3 +180,12 @@ def test_pay_by_information_needs_something_to_compare(changes: dict[str, Any], 
     with pytest.raises(FieldError, match=why) as failure:
         spec.parse(GOOD | changes | {"validation": {"pay": "information"}})
     assert failure.value.field == "validation.pay"
+
+
+def test_a_score_that_is_asked_for_stands_in_the_document_and_none_does_not() -> None:
+    asked = spec.parse(GOOD | {"limits": {"lease_seconds": 60, "min_score_bps": 8500}})
+    assert (asked.min_score, asked.document["limits"]) == (8500, {"lease_seconds": 60, "min_score_bps": 8500})
+    assert spec.parse(dict(asked.document)).hash == asked.hash
+    none = spec.parse(GOOD)
+    assert none.min_score == 0
+    assert "min_score_bps" not in none.document["limits"]

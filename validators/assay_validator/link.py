@@ -174,6 +174,11 @@ class Link:
                 if len(rest) > 2 * PROPOSAL:
                     raise Unavailable(f"a line of the log is longer than {2 * PROPOSAL} bytes")
 
+    async def participant(self, wallet: str) -> dict[str, Any]:
+        """What the market says of a participant. Raises `Rejected` or `Unavailable`."""
+        async with self.http.get(f"{self._url}/v1/participants/{wallet}") as response:
+            return await _json(response)
+
     async def specification(self, request: str) -> bytes:
         """The canonical specification of a request (base58); the caller checks it against the chain."""
         async with self.http.get(f"{self._url}/v1/requests/{request}/spec") as response:

@@ -1,8 +1,10 @@
-"""What the rules make of this validator, told in its own log. Worked out from chain and vote log, not heard from the
-market, and of nobody else.
+"""What the rules make of this validator, told in its own log, and of nobody else. Worked out from chain and vote log;
+the scores alone are the market's word, which knows when everybody was judged.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import structlog
 from solders.pubkey import Pubkey
@@ -12,6 +14,7 @@ from assay.chain.base import Chain
 from assay.domain import strikes
 from assay.domain.messages import b58
 from assay.domain.standing import Register
+from assay_validator.link import Link
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +26,7 @@ class Standing:
         self._wallet = wallet
         self._weights: dict[bytes, int] = {}
         self._judged: tuple[int, int] | None = None
+        self._scores: list[dict[str, Any]] = []
 
     def weigh(self, request: bytes, register: Register) -> None:
         """Logs what its share of a request's fees goes by, and why, when that is another than before."""
@@ -60,3 +64,17 @@ class Standing:
             convicts_at=strikes.least_strikes(person.judgements, error_rate=rate),
             why=strikes.explain(person.strikes, person.judgements, error_rate=rate),
         )
+
+    async def scored(self, link: Link) -> None:
+        """Logs its score by kind of task, by lifetime counters and by what still counts, as the market has it."""
+        scores = (await link.participant(b58(self._wallet)))["scores"]
+        for one in scores:
+            if one not in self._scores:
+                log.info(
+                    "standing",
+                    kind=one["kind"],
+                    score=one["score"],
+                    current_score=one["current_score"],
+                    why=f"{one['text']} {one['current_text']}",
+                )
+        self._scores = scores

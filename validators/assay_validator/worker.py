@@ -122,6 +122,7 @@ class Worker:
     async def _begin(self, _: dict[str, Any]) -> None:
         """At each connection: how this validator stands, and room for what is to come."""
         await self._standing.judged(self._chain)
+        await self._standing.scored(self._link)
         await self._signing.tidy()
 
     # -- votes --------------------------------------------------------------------------------------------------------

@@ -27,7 +27,9 @@ Address = Annotated[str, msgspec.Meta(pattern=ADDRESS)]
 
 class RequestView(View):
     """A request. Amounts in tokens. A task gets `first_overlap` answers, where its item names no other number, and one
-    more at a time, up to `overlap`, while it is less sure of its label than `confidence_bps` (null: no more)."""
+    more at a time, up to `overlap`, while it is less sure of its label than `confidence_bps` (null: no more).
+    `min_score_bps`: the score in its kind of task that a labeler needs to be handed tasks (0: none).
+    """
 
     address: str
     buyer: str
@@ -38,6 +40,7 @@ class RequestView(View):
     kind: int
     assignment: str
     min_tier: int
+    min_score_bps: int
     overlap: int
     first_overlap: int
     confidence_bps: int | None
@@ -138,6 +141,7 @@ async def _view(context: Context, info: RequestInfo | Any) -> RequestView:
     return RequestView(
         address=b58(get("address")), buyer=b58(get("buyer")), id=get("id"), title=get("title"), state=get("state"),
         mode=MODES[get("mode")], kind=get("kind"), assignment=get("assignment"), min_tier=get("min_tier"),
+        min_score_bps=get("min_score"),
         overlap=get("overlap"), first_overlap=get("first_overlap"), confidence_bps=get("confidence_bps"),
         price=money.format(get("price"), decimals), validation_fee=money.format(get("validation_fee"), decimals),
         records=get("records"), deadline=get("deadline"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from assay.api.routing import ADDRESS, SIGNATURE, Context, Model, Routes, View
 from assay.domain import money
 from assay.domain.messages import b58, unb58
 from assay.errors import NotFound, SignatureInvalid, Unauthenticated
+from assay.services.judgements import KindScore
 from assay.services.participants import Participant
 
 routes = Routes("session")
@@ -48,6 +50,24 @@ class SessionView(View):
     expires_at: datetime
 
 
+class ScoreView(View):
+    """Judgements in a kind of task, as the chain counts them, and by `current_…` those that still count today.
+
+    `score`: how good the wallet is at least, basis points; `weight`: what a vote counts where votes are weighted.
+    """
+
+    kind: str
+    good: int
+    bad: int
+    score: int
+    weight: float
+    text: str
+    current_good: int
+    current_bad: int
+    current_score: int
+    current_text: str
+
+
 class ParticipantView(View):
     """A participant as the chain has it. Amounts in tokens of the market's first mint; `tier` 0 to 3.
 
@@ -64,6 +84,7 @@ class ParticipantView(View):
     owed: list[str]
     payout: list[str | None]
     counters: dict[str, int]
+    scores: list[ScoreView]
     in_lookup_table: bool
 
 
@@ -99,6 +120,11 @@ async def sign_out(context: Context) -> None:
     await context.market.sessions.close(token.strip())
 
 
+def score_views(scores: Sequence[KindScore]) -> list[ScoreView]:
+    """Scores for the outside."""
+    return [ScoreView(**{name: getattr(one, name) for name in ScoreView.__struct_fields__}) for one in scores]
+
+
 async def participant_view(context: Context, participant: Participant) -> ParticipantView:
     """A participant for the outside."""
     terms = await context.market.terms.market()
@@ -113,6 +139,7 @@ async def participant_view(context: Context, participant: Participant) -> Partic
         owed=[money.format(participant.owed[i], int(terms.mints[i].decimals)) for i in range(terms.mint_count)],
         payout=[b58(one) if any(one) else None for one in participant.payout[: terms.mint_count]],
         counters=participant.counters,
+        scores=score_views(await context.market.judgements.scores(participant)),
         in_lookup_table=context.market.engine is not None and context.market.engine.reaches(participant),
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from assay.api.routing import ADDRESS, Context, Model, Routes, View
+from assay.api.session import ScoreView, score_views
 from assay.domain import money
 from assay.domain.messages import b58, unb58
 from assay.errors import NotFound
@@ -23,17 +24,6 @@ class TierView(View):
     tier: int
     next: int | None
     accepted_needed: int | None
-    text: str
-
-
-class ScoreView(View):
-    """Judgements in a kind of task. `score`: basis points; `weight`: what a vote counts where votes are weighted."""
-
-    kind: str
-    good: int
-    bad: int
-    score: int
-    weight: float
     text: str
 
 
@@ -112,10 +102,7 @@ async def standing(context: Context, query: OfRequest) -> StandingView:
         else TierView(
             tier=found.tier, next=found.next_tier, accepted_needed=found.accepted_needed, text=found.tier_text or ""
         ),
-        scores=[
-            ScoreView(kind=one.kind, good=one.good, bad=one.bad, score=one.score, weight=one.weight, text=one.text)
-            for one in found.kinds
-        ],
+        scores=score_views(found.kinds),
         strikes=StrikesView(
             judgements=found.judgements, strikes=found.strikes, slashes=found.slashes, convicts_at=found.convicts_at,
             strikes_left=found.strikes_left,

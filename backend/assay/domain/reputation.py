@@ -11,6 +11,7 @@ wrong.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -151,3 +152,36 @@ def aged(tallies: Iterable[tuple[int, int, int]], *, now: int, half_life: int = 
         part = faded(max(now - time, 0), half_life)
         good, bad = good + part * one, bad + part * other
     return good // _PARTS, -(-bad // _PARTS)
+
+
+DAY = 24 * 3600
+"""Seconds that judgements are gathered by: those of one day of market time fade together, from its end on."""
+
+MEMORY_DAYS = 20 * HALF_LIFE // DAY
+"""Days after which nothing of a judgement is left: it then counts less than a millionth."""
+
+
+def current(days: Iterable[tuple[int, int, int]], *, today: int) -> tuple[int, int]:
+    """What still counts on day `today`, from `(day, good, bad)` with days of market time (seconds / DAY).
+
+    What was judged today counts whole; all day long the result is the same.
+    """
+    return aged(((day * DAY, good, bad) for day, good, bad in days), now=today * DAY)
+
+
+def explain_current(good: int, bad: int) -> str:
+    """The score of what still counts, in words."""
+    return (
+        f"Of these {good} good and {bad} bad still count today (a judgement counts half after {HALF_LIFE // DAY} days; "
+        f"good ones rounded down, bad ones up): a score of {score(good, bad) / 100:.2f} %."
+    )
+
+
+def needed(least: int) -> int:
+    """The fewest right judgements, and no wrong one, that give a score of `least` basis points. Raises ValueError for
+    one that there is not.
+    """
+    found = bisect_left(range(MEMORY + 1), least, key=lambda good: score(good, 0))
+    if found > MEMORY:
+        raise ValueError(f"no score is above {score(MEMORY, 0)}")
+    return found

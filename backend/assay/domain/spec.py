@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
 
-from assay.domain import canonical, methods, schema
+from assay.domain import canonical, methods, reputation, schema
 from assay.domain.canonical import Json
 from assay.errors import FieldError, field
 
@@ -17,6 +17,8 @@ VERSIONS = (1, VERSION)
 """Documents of every version parse: requests on chain keep the hash they were posted with."""
 MAX_ITEMS = 1_000_000
 MAX_OVERLAP = 64
+MAX_SCORE = reputation.score(reputation.MEMORY, 0)
+"""No score is above it."""
 ITEM_TYPES = ("image/png", "image/jpeg", "image/webp", "text/plain; charset=utf-8", "application/json")
 
 Mode = Literal["agreement", "review"]
@@ -60,6 +62,7 @@ class Spec:
     gold_root: bytes | None
     gold_count: int
     lease_seconds: int
+    min_score: int
     pay: Pay
     more: More | None
     document: Mapping[str, Json]
@@ -209,8 +212,11 @@ def parse(value: object) -> Spec:
         gold = schema.fields(given["gold"], "gold", needed=["root", "count"])
         gold_root = schema_root(gold["root"])
         gold_count = schema.whole(gold["count"], "gold.count", low=1, high=len(items))
-    limits = schema.fields(given.get("limits", {}), "limits", needed=[], optional=["lease_seconds"])
+    limits = schema.fields(given.get("limits", {}), "limits", needed=[], optional=["lease_seconds", "min_score_bps"])
     lease = schema.whole(limits.get("lease_seconds", 600), "limits.lease_seconds", low=5, high=7 * 24 * 3600)
+    min_score = 0
+    if "min_score_bps" in limits:
+        min_score = schema.whole(limits["min_score_bps"], "limits.min_score_bps", low=1, high=MAX_SCORE)
     default = {"pay": _default_pay(version, mode=mode, kind=kind, gold=gold is not None)}
     pay = _pay(given.get("validation", default), version=version, mode=mode, kind=kind)
     more = None
@@ -228,7 +234,7 @@ def parse(value: object) -> Spec:
         "items": [document for _, document in items],
         "consensus": {"method": method},
         "gold": gold,
-        "limits": {"lease_seconds": lease},
+        "limits": {"lease_seconds": lease, **({"min_score_bps": min_score} if min_score else {})},
     }
     if version > 1 or pay != "equal":  # version 1 leaves it out where it is equal
         document["validation"] = {"pay": pay}
@@ -248,6 +254,7 @@ def parse(value: object) -> Spec:
         gold_root=gold_root,
         gold_count=gold_count,
         lease_seconds=lease,
+        min_score=min_score,
         pay=pay,
         more=more,
         document=document,

@@ -18,6 +18,7 @@ from solders.pubkey import Pubkey
 from assay.chain.base import Cursor, Event
 from assay.domain import messages
 from assay.errors import AssayError, ChainUnavailable, Unavailable
+from assay.services import judgements
 
 if TYPE_CHECKING:
     from assay.services.confirm import Confirmer
@@ -65,6 +66,8 @@ class Indexer:
         """Until cancelled; what fails is tried again from the cursor."""
         while True:
             try:
+                async with self._taking:
+                    await self._market.judgements.begin()
                 async for event in self._market.chain.events(after=await self.cursor()):
                     await self.take(event)
             except AssayError as error:
@@ -76,10 +79,10 @@ class Indexer:
         async with self._taking:
             return await self._catch_up()
 
-    async def _catch_up(self) -> int:
+    async def _catch_up(self, *, judge: bool = True) -> int:
         count = 0
         async for event in self._market.chain.events(after=await self.cursor(), follow=False):
-            count += await self._take(event)
+            count += await self._take(event, judge=judge)
         return count
 
     async def cursor(self) -> Cursor | None:
@@ -95,7 +98,7 @@ class Indexer:
         async with self._taking:
             return await self._take(event)
 
-    async def _take(self, event: Event) -> bool:
+    async def _take(self, event: Event, *, judge: bool = True) -> bool:
         try:
             await self._project(event)
         except (ChainUnavailable, Unavailable):
@@ -108,6 +111,8 @@ class Indexer:
                 "event_insert", event.signature, event.index, event.slot, event.name, plain(event.data)
             )
             await tx.execute("cursor_set", CURSOR, place)
+            if judge and new is not None and event.name in judgements.EVENTS:
+                await self._market.judgements.take(tx, event.name, plain(event.data))
         return new is not None
 
     async def _project(self, event: Event) -> None:
@@ -159,7 +164,9 @@ class Indexer:
     async def _rebuild(self) -> dict[str, int]:
         await self._db.execute("projections_clear")
         await self._db.execute("cursor_delete", CURSOR)
-        counts = {"events": await self._catch_up(), "participants": 0, "batches": 0}
+        await self._db.execute("cursor_delete", judgements.CURSOR)  # counted anew, also where this is interrupted
+        counts = {"events": await self._catch_up(judge=False), "participants": 0, "batches": 0}
+        await self._market.judgements.recount()
         for _, account in await self._market.chain.program_accounts():
             try:
                 decoded = self._market.chain.program.codec.decode_account(bytes(account.data))

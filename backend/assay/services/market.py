@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from assay.services.funding import Funding
     from assay.services.genesis import Faucet
     from assay.services.items import Items
+    from assay.services.judgements import Judgements
     from assay.services.participants import Participants
     from assay.services.relay import Relay
     from assay.services.requests import Requests
@@ -69,6 +70,7 @@ class Market:
     terms: Terms = field(init=False)
     participants: Participants = field(init=False)
     items: Items = field(init=False)
+    judgements: Judgements = field(init=False)
     relay: Relay = field(init=False)
     sessions: Sessions = field(init=False)
     requests: Requests = field(init=False)
@@ -94,6 +96,7 @@ class Market:
         from assay.services.estimates import Estimates
         from assay.services.funding import Funding
         from assay.services.items import Items
+        from assay.services.judgements import Judgements
         from assay.services.participants import Participants
         from assay.services.relay import Relay
         from assay.services.requests import Requests
@@ -109,6 +112,7 @@ class Market:
         self.tasks = Tasks(self)
         self.answers = Answers(self)
         self.items = Items(self)
+        self.judgements = Judgements(self)
         self.relay = Relay(self)
         self.agreements = Agreements(self)
         self.datasets = Datasets(self)

@@ -68,6 +68,7 @@ class RequestInfo:
     state: str
     assignment: str
     lease_seconds: int
+    min_score: int
     domain: bytes | None
     posted_signature: str | None
     created_at: datetime

@@ -18,11 +18,11 @@ from assay.domain.history import History
 from assay.domain.incentives import FULL
 from assay.domain.learned import Learned
 from assay.domain.methods import MAJORITY
-from assay.domain.schema import KINDS
 from assay.domain.spec import Spec
 from assay.domain.tally import Role
 from assay.domain.verdict import value_of
-from assay.domain.work import Counters, Task
+from assay.domain.work import Task
+from assay.services.judgements import KindScore
 from assay.services.proposals import Proposal
 
 if TYPE_CHECKING:
@@ -39,18 +39,6 @@ REST = 19.0
 
 EQUAL = "The fee of a record is shared equally by the validators who voted with the verdict."
 SAME = "Every answer counts the same: the label is what most say."
-
-
-@dataclass(frozen=True, slots=True)
-class KindScore:
-    """Judgements in one kind of task, the score in basis points, and what a weighted vote counts by it."""
-
-    kind: str
-    good: int
-    bad: int
-    score: int
-    weight: float
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +121,7 @@ class Standings:
             next_tier=above[0] if above else None,
             accepted_needed=above[1] if above else None,
             tier_text=reputation.explain_tier(accepted, rejected) if labeler else None,
-            kinds=tuple(_scores(found.kinds)),
+            kinds=tuple(await self._market.judgements.scores(found)),
             judgements=judgements,
             strikes=struck,
             slashes=counters["slashes"],
@@ -235,18 +223,3 @@ def _add(log: _Log, batches: Sequence[Any], spec: Spec) -> None:
 def _learn(spec: Spec, log: _Log) -> Learned:
     rows = sorted(log.rows, key=lambda row: row[:2])
     return Learned.learn(spec.method, rows, classes=spec.schema["classes"], gold=log.gold)
-
-
-def _scores(kinds: Sequence[Counters]) -> list[KindScore]:
-    """Of the kinds in which there was a judgement."""
-    names: dict[int, list[str]] = {}
-    for name, number in KINDS.items():
-        names.setdefault(number, []).append(name)
-    return [
-        KindScore(
-            " or ".join(names[number]), good, bad, reputation.score(good, bad), weights.weight((good, bad)),
-            reputation.explain(good, bad),
-        )
-        for number, (good, bad) in enumerate(kinds)
-        if good or bad
-    ]  # fmt: skip

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from assay.domain import reputation
 from assay.domain.messages import b58
 from assay.errors import Conflict, FieldError, Forbidden, Gone, NotFound, SkipLimit, TooManyRequests, Unavailable
+from assay.services.judgements import kind_name
 from assay.services.requests import RequestInfo
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class Tasks:
 
         `tasks` names them, where the request's specification allows that. An empty list: there is nothing to do now.
         Raises `NotFound`, `Gone` (the request has ended), `Forbidden` (no labeler, too little stake, buyer of the
-        request, too low a tier), `TooManyRequests` (too many leases held), `SkipLimit` (too many given back).
+        request, too low a tier or score), `TooManyRequests` (too many leases held), `SkipLimit` (too many given back).
         """
         if not 1 <= limit <= MAX_CLAIM:
             raise FieldError("limit", f"is {limit}", hint=f"1 to {MAX_CLAIM}")
@@ -87,6 +89,7 @@ class Tasks:
         if request is not None:
             terms = await self._market.requests.info(request)
             self._check(terms, wallet, tier=labeler.tier(terms.kind))
+            await self._check_score(terms, wallet)
             if tasks is not None and terms.assignment != "open":
                 raise Forbidden(
                     "the tasks of this request are handed out at random", field="tasks", hint="leave tasks out"
@@ -121,6 +124,17 @@ class Tasks:
                 f"the request asks for tier {terms.min_tier}, this wallet has {tier}", hint="docs/economics.md: tiers"
             )
 
+    async def _check_score(self, terms: RequestInfo, wallet: bytes) -> None:
+        """By what still counts today of the wallet's judgements in the request's kind of task."""
+        if terms.min_score and (score := await self._market.judgements.score(wallet, terms.kind)) < terms.min_score:
+            raise Forbidden(
+                f"the request asks for a score of {terms.min_score / 100:.2f} % in {kind_name(terms.kind)}, this "
+                f"wallet has {score / 100:.2f} % by what still counts of its judgements",
+                field="request",
+                hint=f"{reputation.needed(terms.min_score)} right answers in a row from new; GET /v1/me/standing says "
+                "what counts",
+            )
+
     async def _candidates(self, wallet: bytes, labeler: Any) -> list[RequestInfo]:
         until, addresses = self._open
         if time.monotonic() > until:
@@ -131,6 +145,11 @@ class Tasks:
             one
             for one in terms
             if one.state == "open" and one.buyer != wallet and labeler.tier(one.kind) >= one.min_tier
+        ]
+        fitting = [
+            one
+            for one in fitting
+            if not one.min_score or await self._market.judgements.score(wallet, one.kind) >= one.min_score
         ]
         random.shuffle(fitting)
         return fitting

@@ -24,7 +24,7 @@ on conflict do nothing
 -- request_info
 select address, buyer, id, title, spec, spec_hash, spec_cid, mode, kind, min_tier, mint_index, overlap,
        coalesce(first_overlap, overlap) as first_overlap, confidence_bps, price, validation_fee, budget, records, deadline,
-       state, assignment, lease_seconds, domain, posted_signature, created_at, posted_at, closed_at
+       state, assignment, lease_seconds, domain, posted_signature, created_at, posted_at, closed_at, min_score
 from requests where address = $1
 
 -- request_spec
@@ -54,7 +54,8 @@ where state = 'open' and exists (
 -- requests_list
 -- $1 state or null, $2 buyer or null, $3 created before, $4 at most, $5 who asks or null: drafts are shown to their buyer only.
 select address, buyer, id, title, mode, kind, min_tier, mint_index, overlap,
-       coalesce(first_overlap, overlap) as first_overlap, confidence_bps, price, validation_fee, records, deadline, state, assignment, created_at, posted_at
+       coalesce(first_overlap, overlap) as first_overlap, confidence_bps, price, validation_fee, records, deadline, state,
+       assignment, created_at, posted_at, min_score
 from requests
 where ($1::text is null or state = $1) and ($2::bytea is null or buyer = $2) and (state <> 'draft' or buyer = $5::bytea)
   and created_at < $3

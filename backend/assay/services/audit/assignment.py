@@ -22,6 +22,7 @@ from assay.domain.work import Later
 from assay.errors import FieldError
 from assay.services.audit.reader import ChainEvent, Logs
 from assay.services.audit.report import Mismatch, Scope
+from assay.services.audit.scores import Scores
 
 GRACE_MS = 600_000
 """How long after the settlement that reached a point hand-outs may still go by older owners, and after its own
@@ -50,9 +51,10 @@ class _Settled:
 
 
 class AssignmentAudit:
-    """`take` every event and `settled` every batch, in the chain's order; then `check` each request."""
+    """`take` every event and `settled` every batch, in the chain's order, `scores` too; then `check` each request."""
 
     def __init__(self) -> None:
+        self.scores = Scores()
         self._paused = 0
         self._pausing = False
         self._requests: dict[bytes, _Settled] = {}
@@ -61,8 +63,10 @@ class AssignmentAudit:
         """Learns how long the market was paused: a settlement's time leaves that out."""
         if event.name == "Paused":
             self._pausing = True
+            self.scores.paused(event.data.at)
         elif event.name == "Unpaused":
             self._paused, self._pausing = event.data.paused_total, False
+            self.scores.unpaused(event.data.at, total=self._paused)
 
     def settled(self, request: bytes, spec: Spec, line: Line, *, at: int, closing: bool = False) -> None:
         """A batch of a request, settled at market time `at`; `closing`: when it handed out nothing more."""
@@ -100,7 +104,7 @@ class AssignmentAudit:
             if settled.answers:
                 raise scope.fail(CHECK, f"{b58(request)}.tasks.jsonl is missing")
             return 0
-        replayed = _Replay(spec, domain, settled, scope)
+        replayed = _Replay(spec, domain, settled, scope, self.scores)
         header = Header(program, request, domain, 0, 0)
         try:
             replayed.run(lines, header)
@@ -146,7 +150,8 @@ class _Asked:
 class _Replay:
     """The lines of one log, one after the other. `hands`: wallet → task index → line of its hand-out."""
 
-    def __init__(self, spec: Spec, domain: bytes, settled: _Settled, scope: Scope) -> None:
+    def __init__(self, spec: Spec, domain: bytes, settled: _Settled, scope: Scope, scores: Scores) -> None:
+        self._scores = scores
         self._domain, self._spec, self._settled, self._scope = domain, spec, settled, scope
         ids = [messages.task_id(domain=domain, index=i, cid=item.cid) for i, item in enumerate(spec.items)]
         wanted = [item.overlap if spec.mode == "agreement" else 1 for item in spec.items]
@@ -187,6 +192,11 @@ class _Replay:
                 # read: no answer in it may rest on them.
                 self.beyond = self._fail(f"point: {entry.point} records are not in the vote log")
                 return
+            if isinstance(entry, HandOut) and self._spec.min_score and (low := self._too_low(entry)) is not None:
+                if entry.at // 1000 <= self._scores.until:
+                    raise low
+                self.beyond = low
+                return
             if entry.at < self._at:
                 raise self._fail(f"at: {entry.at} is before the line before")
             self._at = entry.at
@@ -199,6 +209,13 @@ class _Replay:
                     self._owners(entry)
                 case More():
                     self._more(entry)
+
+    def _too_low(self, entry: HandOut) -> Mismatch | None:
+        """Whether the wallet lacked the score that the request asks for."""
+        best = self._scores.best(entry.wallet, kind=self._spec.kind_number, at=entry.at // 1000)
+        if best >= self._spec.min_score:
+            return None
+        return self._fail(f"{b58(entry.wallet)} had a score of {best} instead of {self._spec.min_score} or more")
 
     def _task(self, index: int) -> int:
         if index >= len(self._circle):

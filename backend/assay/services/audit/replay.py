@@ -41,7 +41,7 @@ class _Auditor:
         self.records = Records()
         self.requests: dict[bytes, Books] = {}
         self.reaped: list[Books] = []  # whose address another request has taken since
-        self.disputes: dict[bytes, bytes] = {}  # dispute → labeler's wallet
+        self.disputes: dict[bytes, tuple[bytes, int]] = {}  # dispute → labeler's wallet, batch
         self.disputed = False
 
     def take(self, event: ChainEvent) -> None:
@@ -127,6 +127,7 @@ class _Auditor:
         )
         scope.equal("records", data.records_done, books.records_done, "done so far, on chain")
         assert books.header is not None
+        self.assignment.scores.settled(books.address, line.batch, line.tallies, kind=books.posted.kind, at=data.at)
         self.assignment.settled(books.address, books.header.spec, line, at=data.at, closing=books.closing)
 
     def _on_DisputeOpened(self, data: Any, event: ChainEvent) -> None:
@@ -139,14 +140,15 @@ class _Auditor:
         labeler, batch = found
         scope.equal("dispute", data.batch, batch, "batch")
         scope.equal("dispute", bytes(data.labeler), self.reader.participant(labeler), "labeler")
-        self.disputes[bytes(data.dispute)] = labeler
+        self.disputes[bytes(data.dispute)] = labeler, batch
         self.disputed = True
 
     def _on_DisputeEnded(self, data: Any, event: ChainEvent) -> None:
         books = self._books(data, event)
-        labeler = self.disputes.pop(bytes(data.dispute), None)
-        if labeler is None:
+        found = self.disputes.pop(bytes(data.dispute), None)
+        if found is None:
             raise Scope(books.name, transaction=event.signature).fail("dispute", "it ended and was never opened")
+        labeler, batch = found
         if data.outcome != UPHELD:
             return
         books.paid_labelers += data.paid
@@ -158,6 +160,7 @@ class _Auditor:
         counter.good += 1
         counter.bad -= 1
         self.records.add(labeler, kind=books.posted.kind, good=1, bad=-1, event=self.report.events)
+        self.assignment.scores.upheld(books.address, batch, labeler, kind=books.posted.kind)
 
     def _on_FeesCollected(self, data: Any, event: ChainEvent) -> None:
         books = self._books(data, event)

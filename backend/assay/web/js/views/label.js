@@ -31,7 +31,8 @@ export const label = async (market, main, { signal, again }) => {
 
 const card = (request) => make("li", { class: "card" },
   make("h3", {}, request.title),
-  make("p", {}, `${request.price} tokens an accepted answer · ${KINDS[request.kind]} · ${request.mode}`),
+  make("p", {}, `${request.price} tokens an accepted answer · ${KINDS[request.kind]} · ${request.mode}`
+    + (request.min_score_bps ? ` · for a score of ${request.min_score_bps / 100} % and more` : "")),
   canAnswer(request.kind)
     ? make("a", { href: `#/label/${request.address}`, class: "button main" }, "Label")
     : make("p", { class: "hint" }, "This kind is answered with the Python client (assay.client, docs/labelers.md)."));

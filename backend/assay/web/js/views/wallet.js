@@ -62,6 +62,7 @@ const keyButtons = (market) => {
 const explained = (rules) => rules === null ? [] : [
   make("h3", {}, "Standing"),
   ...[rules.tier, rules.strikes].filter((one) => one !== null).map(({ text }) => make("p", {}, text)),
+  ...rules.scores.map((one) => make("p", {}, `Score, ${one.kind}: ${one.text} ${one.current_text}`)),
 ];
 
 const staked = (market, terms, participant, signal) => {
