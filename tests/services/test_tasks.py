@@ -13,6 +13,7 @@ from assay.db.pool import Database
 from assay.domain.messages import b58, unb58
 from assay.errors import Conflict, FieldError, Forbidden, Gone, LeaseLost, NotFound
 from assay.server import Server
+from assay.services import tasks as claims
 
 LABEL = {"value": "a"}
 
@@ -92,6 +93,22 @@ async def test_a_lease_that_ended_goes_to_somebody_else(join, post, server: Serv
         await first.submit(lease, LABEL)
     await second.submit(again, LABEL)
     assert await first.claim() == []
+
+
+async def test_room_that_comes_back_is_seen_at_once(join, post, server: Server, monkeypatch) -> None:
+    """Whoever asked a moment before, when there was none, has had the list of what is open read as empty."""
+    monkeypatch.setattr(claims, "OPEN_SECONDS", 3600.0)
+    _, (first, second), _ = await _market(join, post, labelers=2, items=2)
+    leases = await first.claim(limit=2)
+    server.market.tasks.opened()
+    assert await second.claim() == []
+    await first.skip(leases[:1])
+    assert [lease.task for lease in await second.claim(limit=2)] == [leases[0].task]
+    server.market.tasks.opened()
+    assert await second.claim() == []
+    await _end_leases(server.market.db)
+    await server.market.tasks.sweep()
+    assert leases[1].task in {lease.task for lease in await second.claim(limit=2)}
 
 
 async def _end_leases(database: Database) -> None:

@@ -155,7 +155,7 @@ class Tasks:
         return fitting
 
     def opened(self) -> None:
-        """A request opened: the list of open ones is read anew."""
+        """There is room where there was none, as in a request that opened: the list of those with room is read anew."""
         self._open = (0.0, [])
 
     async def _claim(self, wallet: bytes, terms: RequestInfo, limit: int, tasks: Sequence[bytes] | None) -> list[Lease]:
@@ -211,6 +211,7 @@ class Tasks:
         for row in await self._db.fetch("requests_of_leases", list(tasks), wallet):
             (done,) = await self._attempt("tasks_skip", row["request"], wallet, list(tasks))
             skipped += done["skipped"]
+            self.opened()
             if done["outcome"] == "limit":
                 limit = SkipLimit(
                     f"this wallet may give back {done['left_']} more tasks of request {b58(row['request'])}",
@@ -234,9 +235,12 @@ class Tasks:
         """Puts tasks whose lease has ended back into the queue; how many."""
         for _ in range(RETRIES):
             try:
-                return int(await self._db.value("leases_sweep"))
+                count = int(await self._db.value("leases_sweep"))
             except asyncpg.DeadlockDetectedError:
                 continue
+            if count:
+                self.opened()
+            return count
         return 0
 
 
