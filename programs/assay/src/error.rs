@@ -48,8 +48,6 @@ pub enum AssayError {
     UnknownRole,
     #[msg("This participant has another role than this place asks for")]
     WrongRole,
-    #[msg("The participant belongs to another wallet than the signer's")]
-    WrongWallet,
     #[msg("The amount must be more than zero and below 2^56")]
     BadAmount,
     #[msg("A stake may not stay between zero and the role's minimum: stake more, or take all of it out")]
