@@ -63,6 +63,20 @@ class Dispute:
         )  # fmt: skip
         await self.chain.send([step], payer=self.labeler.key)
 
+    async def correct(self) -> None:
+        """Shows the votes behind the rejection, once the dispute is upheld."""
+        answer = (await self.state("Dispute", self.address)).answer_id
+        async with self.market.market.db.session() as session:
+            rows = await session.connection.fetch(
+                "select v.voter, v.vote, v.salt from votes v join answers a on a.id = v.answer and a.round = v.round"
+                " where a.id = $1 and v.vote is not null order by v.voter", bytes(answer),
+            )  # fmt: skip
+        votes = [{"voter": Pubkey(row["voter"]), "vote": int(row["vote"]), "salt": row["salt"]} for row in rows]
+        step = self.ix.correct_votes(
+            dispute=self.address, request=self.request, votes=votes, voters=[vote["voter"] for vote in votes]
+        )
+        await self.chain.send([step], payer=self.operator)
+
     async def uphold(self) -> None:
         """Draws its panel, has all of it vote for the labeler, ends it."""
         draw = self.ix.draw_dispute_panel(dispute=self.address, request=self.request)
@@ -166,3 +180,33 @@ async def test_an_open_dispute_keeps_its_place(stage: Callable[..., Any]) -> Non
     assert (await buyer.progress(address))["chain"]["records_done"] == 2
     report = await market.audit(address)
     assert report.ok, report.finding
+
+
+async def test_what_a_dispute_turns_over_counts_where_scores_fade(stage: Callable[..., Any]) -> None:
+    """The market's judgements by day come to the counters on chain: the labeler's, the voters', the dispute panel's."""
+    market = await stage()
+    _, _, _, dispute = await rejected(market, items=2, wrong=1)
+
+    async def table() -> list[tuple[Any, ...]]:
+        async with market.market.db.session() as session:
+            found = await session.connection.fetch("select * from judgements order by wallet, kind, day")
+        return [tuple(row) for row in found]
+
+    async def same() -> bool:
+        found = await table()
+        people = [await market.market.participants.get(row[0], fresh=True) for row in found]
+        return bool(found) and all(one.kinds[row[1]] == row[3:] for one, row in zip(people, found, strict=True))
+
+    await market.until(same, what="the rejections counted")
+    labeler = messages.unb58(dispute.labeler.wallet)
+    assert {row[0]: row[3:] for row in await table()}[labeler] == (0, 1)
+    await dispute.open()
+    await dispute.uphold()
+    await market.until(same, what="the upheld dispute counted")
+    assert {row[0]: row[3:] for row in await table()}[labeler] == (1, 0)
+    await dispute.correct()
+    await market.until(same, what="the corrected votes counted")
+    counted = await table()
+    assert {row[3:] for row in counted if row[0] != labeler} == {(1, 1)}, "voted wrong once, on the panel right"
+    await market.market.engine.rebuild()
+    assert await table() == counted

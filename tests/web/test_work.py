@@ -131,6 +131,7 @@ async def test_a_person_makes_a_wallet_labels_and_is_paid(
             await other.get_by_label("Import a key file").set_input_files(saved)
             await other.get_by_text("At stake").wait_for()
             assert await other.locator("#address").inner_text() == address
+            await other.get_by_text(f"{accepted} good and {5 - accepted} bad still count today").wait_for()
             await until_paid(other, accepted)
 
             # The buyer's own key on the page: progress, and the records done so far.
