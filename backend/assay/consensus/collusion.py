@@ -137,7 +137,7 @@ def _search(
     return groups, common
 
 
-def _coarse(answers: Answers) -> Answers:
+def coarse(answers: Answers) -> Answers:
     """The same answers in at most `MOST_CLASSES`, and in as many as matrices fit: those of one remainder are one."""
     classes = max(2, min(MOST_CLASSES, math.isqrt(MOST_CELLS // max(answers.n_workers, 1))))
     if answers.n_classes <= classes:
@@ -155,7 +155,7 @@ def detect(answers: Answers, *, alpha: float = 1e-3, flag_excess: float = FLAG_E
     model, since a model fitted to a crowd with a strong group takes the group for the truth. Of very many classes
     several count as one: whoever copies still agrees, and matrices stay affordable.
     """
-    answers = _coarse(answers)
+    answers = coarse(answers)
     if not len(answers) or answers.n_classes < 2:
         none = np.zeros(answers.n_workers, np.bool_)
         return Collusion((), none, none.copy(), np.full(answers.n_workers, -1, np.int32), 0.0)

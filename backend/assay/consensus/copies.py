@@ -73,15 +73,24 @@ def candidates(found: Evidence, alive: NDArray[np.bool_], alpha: float) -> Itera
     One is the best prefix of the leading eigenvector of the pairs' ratios: many members of whom no two have shared much
     yet. The others grow from the strongest pairs: few members who have. More than half of the workers are the crowd.
     """
-    score = _sums(found.pair, found.llr, found.i.size)
-    use = alive[found.i] & alive[found.j]
-    edges = _Edges(found.i[use], found.j[use], score[use], alive.size)
+    edges = _edges(found, alive)
     for inside in (edges.leading(), *edges.grown()):
         edges.settle(inside)
         if 2 <= inside.sum() <= alive.size / 2 and (total := group_ratio(found, inside)) >= bound(
             alive.size, int(inside.sum()), alpha
         ):
             yield inside, total
+
+
+def grown(found: Evidence, alive: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
+    """Groups that grow from the strongest pairs, whether they pass or not."""
+    return _edges(found, alive).grown()
+
+
+def _edges(found: Evidence, alive: NDArray[np.bool_]) -> _Edges:
+    score = _sums(found.pair, found.llr, found.i.size)
+    use = alive[found.i] & alive[found.j]
+    return _Edges(found.i[use], found.j[use], score[use], alive.size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

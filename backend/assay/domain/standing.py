@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from assay.consensus import Answers, resolve
-from assay.consensus.collusion import Collusion, detect
+from assay.consensus.collusion import detect
+from assay.consensus.suspects import Suspects, suspect
 from assay.domain.incentives import TRUST, Standings, explain, may_be_accepted, standings
 
 FIRST_REFIT = 32
@@ -73,7 +74,7 @@ class Register:
 
     place: dict[bytes, int]
     standing: Standings | None
-    collusion: Collusion | None = None
+    suspects: Suspects | None = None
 
     @classmethod
     def learn(
@@ -92,8 +93,8 @@ class Register:
         place, answers = coded(first, classes=classes)
         if answers is None:
             return cls({}, None)
-        collusion = detect(answers)
-        return cls(place, standings(answers, resolve(METHOD, answers).worker_skill, collusion.as_one), collusion)
+        suspects = suspect(answers, detect(answers))
+        return cls(place, standings(answers, resolve(METHOD, answers).worker_skill, suspects.group_of), suspects)
 
     def weight(self, wallet: bytes) -> int:
         """What its share of fees goes by: 0 to 1000."""
@@ -120,8 +121,8 @@ class Register:
         if at is None or self.standing is None:
             return f"You are new here: paid on trust (weight {TRUST}) until {FIRST_REFIT} answers are judged."
         text = explain(self.standing, at)
-        if self.collusion is not None and self.group_size(wallet) > 1:
-            text += f" Of your group: {self.collusion.groups[int(self.collusion.group_of[at])].explain()}"
+        if self.suspects is not None and self.group_size(wallet) > 1:
+            text += f" Of your group: {self.suspects.groups[int(self.suspects.group_of[at])].explain()}"
         return text
 
     def group_size(self, wallet: bytes) -> int:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from assay.consensus import Answers, resolve
 from assay.consensus.collusion import Collusion, detect
+from assay.consensus.suspects import suspect
 from assay.domain.incentives import Evidence, Standings, evidence, may_be_accepted, split_units, standings
 from assay.domain.standing import refit_points
 from assay.domain.strikes import is_outlier
@@ -78,7 +79,7 @@ def settle(answers: Answers, *, method: str, error_rate: int, seed: int = 0) -> 
             batch = answers.take(order[bounds[first] : bounds[min(first + BATCH, end)]])
             _strike(evidence(batch, labels), carried, slashes, error_rate)
         collusion = detect(known)
-        standing = standings(known, result.worker_skill, collusion.as_one)
+        standing = standings(known, result.worker_skill, suspect(known, collusion).group_of)
     if collusion is None:
         collusion = detect(answers)
     for task in range(answers.n_tasks):
