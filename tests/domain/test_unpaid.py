@@ -16,6 +16,7 @@ from assay.domain.history import History
 from assay.domain.spec import Spec
 from assay.domain.standing import Register, refit_points
 from assay.domain.tally import Role, Tally
+from assay.domain.verdict import value_of
 from assay.domain.work import Answer, Gold, Task
 
 DOMAIN = sha256(b"domain").digest()
@@ -196,3 +197,33 @@ def test_honest_but_mediocre_labelers_are_paid() -> None:
     assert right["mediocre"] > 400
     assert unpaid["mediocre"] < 0.05 * right["mediocre"]
     assert unpaid["others"] < 0.001 * right["others"]
+
+
+def test_of_those_who_answer_as_one_one_is_paid() -> None:
+    """Three wallets of one labeler who looks: a third of what they have right is paid, whichever the lot picks."""
+    request, gold = asked(items=500)
+    history = History(request)
+    chance = random.Random(3)
+    paid = {"copy": [0, 0], "honest": [0, 0]}
+    for start in range(0, 500, 50):
+        tasks = []
+        for index in range(start, start + 50):
+            truth = str(value_of(gold[index].label)) if index in gold else chance.choice(CLASSES)
+            given = [truth if chance.random() < 0.85 else CLASSES[1 - CLASSES.index(truth)] for _ in range(4)]
+            names = ["copy 0", "copy 1", "copy 2", "ann", "bob", "cyd"]
+            answers = [
+                Answer(wallet(name), {"value": value}, b"")
+                for name, value in zip(names, given[:1] * 2 + given, strict=True)
+            ]
+            tasks.append(Task(index, tuple(answers), gold.get(index)))
+        made = batch.assemble(request, domain=DOMAIN, tasks=tasks, participant=participant, history=history)
+        history.add(tasks)
+        if start < 300:
+            continue
+        for entry in made.answers:
+            if entry.right:
+                count = paid["copy" if entry.labeler in {wallet(f"copy {k}") for k in range(3)} else "honest"]
+                count[entry.unpaid] += 1
+    assert history.register.group_size(wallet("copy 1")) == 3
+    assert paid["honest"][1] == 0
+    assert 0.25 < paid["copy"][0] / sum(paid["copy"]) < 0.42
