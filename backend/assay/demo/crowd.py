@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from assay.client import Client, Lease
 from assay.demo.digits import Reader
@@ -72,30 +71,46 @@ async def give_answers(
     return taken
 
 
-@dataclass
-class Asked:
-    """The tasks that ask for answers now, as the market says."""
-
-    tasks: set[bytes] = field(default_factory=set)
-
-
-async def offer_answers(
-    client: Client, answers: dict[bytes, str], asked: Asked, *, request: str, gate: asyncio.Semaphore, done: Done
+async def offer(
+    buyer: Client, left: Mapping[Client, dict[bytes, str]], *, request: str, check: Callable[[], None]
 ) -> int:
-    """Give those of one worker's answers that are asked for, until `done()`; what was handed out is taken out of
-    `answers`. How many were taken.
+    """Give the known answers (by client, label by task id) that a request asks for, until it asks for none of them;
+    what is given is taken out of `left`. How many tasks still ask for one. `check` may raise what ends it.
     """
-    taken = 0
-    while not done():
-        wanted = [task for task in answers if task in asked.tasks][:CHUNK]
-        leases = []
-        if wanted:
-            async with gate:
-                leases = await client.claim(limit=len(wanted), request=request, tasks=wanted)
-                taken += await submit(client, [(lease, {"value": answers.pop(lease.task)}) for lease in leases])
-        if not leases:
+    asked: set[bytes] = set()
+    gate, ended = asyncio.Semaphore(4), asyncio.Event()
+
+    async def give(client: Client, mine: dict[bytes, str]) -> int:
+        taken = 0
+        while not ended.is_set():
+            wanted = [task for task in mine if task in asked][:CHUNK]
+            leases = []
+            if wanted:
+                async with gate:
+                    leases = await client.claim(limit=len(wanted), request=request, tasks=wanted)
+                    taken += await submit(client, [(lease, {"value": mine.pop(lease.task)}) for lease in leases])
+            if not leases:
+                await asyncio.sleep(2 * PAUSE)
+        return taken
+
+    giving = asyncio.ensure_future(all_of([give(client, mine) for client, mine in left.items()]))
+    try:
+        while True:
+            check()
+            if giving.done():
+                giving.result()
+            open_ = [one for one in await buyer.tasks(request) if one["state"] != "done"]
+            asked.clear()
+            asked.update(bytes.fromhex(one["task"]) for one in open_ if one["answers_done"] < one["answers_wanted"])
+            if len(open_) == len(asked) and not any(asked & mine.keys() for mine in left.values()):
+                break
             await asyncio.sleep(2 * PAUSE)
-    return taken
+        ended.set()
+        await giving
+    finally:
+        giving.cancel()
+        await asyncio.gather(giving, return_exceptions=True)
+    return len(asked)
 
 
 async def submit(client: Client, answers: Sequence[tuple[Lease, Mapping[str, str]]]) -> int:

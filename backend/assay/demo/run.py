@@ -308,35 +308,14 @@ async def _offer(
 ) -> None:
     """The file's answers, as far as they are asked for; what is in doubt when it has no more is settled as it is."""
     buyer = market.client(ensure_key(market.settings.keys_dir / "buyer.json"))
-    finished, pace, asked = asyncio.Event(), crowd.Pace(), crowd.Asked()
-    gate = asyncio.Semaphore(4)
     tasks = [bytes.fromhex(task["task"]) for task in await buyer.tasks(request)]
-    left = [{tasks[index]: label for index, label in answers.items()} for answers in offers.values()]
-    work = [
-        crowd.offer_answers(market.client(key), mine, asked, request=request, gate=gate, done=finished.is_set)
-        for key, mine in zip(offers, left, strict=True)
-    ]
-    offering = asyncio.ensure_future(crowd.all_of(work))
-    try:
-        while True:
-            market.processes.check()
-            if offering.done():
-                offering.result()
-            open_ = [one for one in await buyer.tasks(request) if one["state"] != "done"]
-            asked.tasks = {bytes.fromhex(one["task"]) for one in open_ if one["answers_done"] < one["answers_wanted"]}
-            undecided = len(open_) - len(asked.tasks)
-            if not undecided and not any(asked.tasks & mine.keys() for mine in left):
-                break
-            await asyncio.sleep(0.1)
-        finished.set()
-        await offering
-    finally:
-        offering.cancel()
-        await asyncio.gather(offering, return_exceptions=True)
-    if asked.tasks:
-        say(f"{len(asked.tasks)} records ask for more answers than there are; they are settled as they are")
+    left = {
+        market.client(key): {tasks[index]: label for index, label in answers.items()} for key, answers in offers.items()
+    }
+    if asking := await crowd.offer(buyer, left, request=request, check=market.processes.check):
+        say(f"{asking} records ask for more answers than there are; they are settled as they are")
         await buyer.end(request, cancel=True)
-    await _until_done(market, request, pace, say=say)
+    await _until_done(market, request, crowd.Pace(), say=say)
 
 
 async def _until_done(market: MarketProcesses, request: str, pace: crowd.Pace, *, say: Any) -> None:

@@ -130,10 +130,10 @@ class Proposals:
         return None if row is None else Proposal.of_row(row)
 
     async def grow(self, request: bytes, *, batch: int) -> int:
-        """Puts tasks that are in doubt back for one more answer, before batch number `batch` is made; how many."""
+        """Puts tasks that are in doubt back for one more answer, before batch number `batch` is made; how many. Of a
+        request whose specification has `more`.
+        """
         spec = await self._requests.spec(request)
-        if spec.more is None:
-            return 0
         history = await self._earlier(request, spec, batch) if spec.learns else None
         return await self._growth.grow(request, spec, history, batch=batch)
 

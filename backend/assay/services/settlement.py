@@ -110,7 +110,8 @@ class Settler:
         """Waits until a batch is due and writes it down."""
         self.wake.clear()
         info = await self._market.requests.info(self.request)
-        await self._owner.proposals.grow(self.request, batch=view.next_batch)
+        if info.confidence_bps is not None:
+            await self._owner.proposals.grow(self.request, batch=view.next_batch)
         due = await self._owner.proposals.due(self.request, mode=info.mode, closing=info.state == "closing")
         if due.since is None:
             await self._wait(IDLE)
