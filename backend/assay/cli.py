@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay import consensus_cli, standing_cli
+from assay import consensus_cli, keeper_cli, standing_cli
 from assay.errors import AssayError, ChainUnavailable
 from assay.simulate import cli as simulate_cli
 
@@ -34,6 +34,7 @@ Rpc = Annotated[
 app.command(name="consensus")(consensus_cli.consensus)
 app.command(name="simulate")(simulate_cli.simulate)
 app.command(name="standing")(standing_cli.standing)
+app.command(name="keeper")(keeper_cli.keeper)
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     skips_share: int = Field(default=20, ge=0, le=100, description="Percent of its answers that it may besides")
     vote_seconds: int = Field(default=120, ge=1, le=7 * 24 * 3600, description="Time to commit, and then to reveal")
 
+    keeper: bool = Field(default=True, description="Whether the leading engine slashes and ends what anyone may")
+    keeper_seconds: float = Field(
+        default=300.0, ge=1, le=24 * 3600, description="Seconds between the keeper's looks at everything on chain"
+    )
+
     ipfs_url: str | None = Field(default=None, description="HTTP API of a Kubo node that also keeps the content")
     s3_url: str | None = Field(default=None, description="Bucket that also keeps the content: https://host/bucket")
     s3_region: str = "us-east-1"

@@ -41,6 +41,7 @@ def text(found: dict[str, Any]) -> str:
     ]
     judged = found["strikes"]
     parts.append(f"Strikes. {judged['text']} A conviction takes {judged['stake_at_risk']} tokens of your stake.")
+    parts += [f"Slashed, {one['at']}. {one['text']} Transaction {one['transaction']}." for one in judged["slashed"]]
     if found["request"] is not None:
         inside = found["request"]
         unpaid = f", {inside['unpaid']} right and not paid" if inside["unpaid"] else ""

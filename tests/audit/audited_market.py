@@ -23,7 +23,10 @@ PROGRAM = sha256(b"program").digest()
 CID = "bafkrei" + "b" * 52
 CLASSES = ["cat", "dog", "owl"]
 PRICE, FEE = 1_000_000, 40_000
-PARAMS = SimpleNamespace(min_validator_stake=1000, panel_size=3, quorum_bps=6000, fee_bps=250, dispute_window=60)
+PARAMS = SimpleNamespace(
+    min_validator_stake=1000, panel_size=3, quorum_bps=6000, fee_bps=250, dispute_window=60,
+    min_labeler_stake=100 * PRICE, slash_bps=1000, equivocation_bps=9000, error_rate=3, slash_policy=0,
+)  # fmt: skip
 
 
 def key(name: str) -> Keypair:
@@ -67,6 +70,7 @@ class World:
         self.counters: dict[bytes, list[int]] = {}
         self.participants: dict[bytes, SimpleNamespace] = {}
         self.slot = 1
+        self.shown: list[tuple[bytes, bytes, bytes]] = []
         self.emit("MarketInitialized", params=PARAMS)
         for i in range(6):
             self.register(f"labeler {i}", Role.LABELER, 100)
@@ -92,6 +96,9 @@ class World:
 
     def participant(self, address: bytes) -> bytes:
         return participant(address)
+
+    async def evidence(self, signature: str) -> list[tuple[bytes, bytes, bytes]]:
+        return self.shown
 
     def lines(self, request: str) -> Iterator[bytes] | None:
         one = self.requests[messages.unb58(request)]

@@ -226,13 +226,23 @@ class Market:
         ]  # fmt: skip
 
 
+async def found(chain: Chain, **changes: Any) -> Market:
+    mint = key("mint")
+    await chain.airdrop(OPERATOR.pubkey(), 100 * 10**9)
+    await setup.initialize(chain, authority=OPERATOR, mint=mint, params={**PARAMS, **changes})
+    return Market(chain, mint, Instructions(chain.program))
+
+
 @pytest.fixture
 async def market(chain: Chain) -> Market:
     """A market on each chain; the validator's is made once."""
-    mint = key("mint")
-    await chain.airdrop(OPERATOR.pubkey(), 100 * 10**9)
-    await setup.initialize(chain, authority=OPERATOR, mint=mint, params=PARAMS)
-    return Market(chain, mint, Instructions(chain.program))
+    return await found(chain)
+
+
+@pytest.fixture
+def found_market() -> Any:
+    """Makes a market on a chain without one: `await found_market(chain, grace=1)`."""
+    return found
 
 
 @pytest.fixture

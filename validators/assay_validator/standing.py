@@ -27,6 +27,7 @@ class Standing:
         self._weights: dict[bytes, int] = {}
         self._judged: tuple[int, int] | None = None
         self._scores: list[dict[str, Any]] = []
+        self._slashes: int | None = None
 
     def weigh(self, request: bytes, register: Register) -> None:
         """Logs what its share of a request's fees goes by, and why, when that is another than before."""
@@ -43,7 +44,7 @@ class Standing:
         )
 
     async def judged(self, chain: Chain) -> None:
-        """Logs its strikes since the last slash, and from where on the program's rule convicts."""
+        """Logs its strikes since the last slash, from where on the program's rule convicts, and a slash that is new."""
         addresses = Addresses(chain.program.id)
         found = await chain.accounts([addresses.participant(Pubkey(self._wallet)), addresses.market])
         person, market = (
@@ -53,6 +54,16 @@ class Standing:
         if person is None or market is None:
             log.warning("not registered on this chain", wallet=b58(self._wallet))
             return
+        if person.slashes != (self._slashes or 0):
+            log.warning(
+                "slashed",
+                times=person.slashes,
+                taken=person.slashed_total,
+                stake=person.stake,
+                needed=market.params.min_validator_stake,
+                why="`assay standing` names each slash with its figures; strikes count anew from 0",
+            )
+        self._slashes = person.slashes
         if self._judged == (person.strikes, person.judgements):
             return
         self._judged = (person.strikes, person.judgements)

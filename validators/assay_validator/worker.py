@@ -92,6 +92,7 @@ class Worker:
             "openings": self._reveal,
             "proposal": self._sign,
             "ready": self._begin,
+            "standing": self._judged,
         }
         if kind not in handlers:
             return
@@ -124,6 +125,10 @@ class Worker:
         await self._standing.judged(self._chain)
         await self._standing.scored(self._link)
         await self._signing.tidy()
+
+    async def _judged(self, _: dict[str, Any]) -> None:
+        """Something changed this validator's account: what that means is read from the chain."""
+        await self._standing.judged(self._chain)
 
     # -- votes --------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Validators' side of the API: a live connection that pushes work, openings and proposals, and the same over HTTP.
 
 Over the connection (`GET /v1/live`, a WebSocket, bearer token of a validator) each side sends JSON objects with a
-`type`. From here: `ready`, `work`, `openings`, `proposal`, and `ok` or `error` with the `ref` of what they answer.
+`type`. From here: `ready`, `work`, `openings`, `proposal`, `standing` (the chain changed the validator's account), and
+`ok` or `error` with the `ref` of what they answer.
 To here: `commit`, `reveal`, `sign`, `refuse`, each with a `ref` of the sender's choice. All are idempotent; who
 connects again is told again what is still to be done.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 import structlog
@@ -38,7 +38,20 @@ class Metrics:
         self.answers = Counter("assay_answers_total", "Answers taken", registry=self.registry)
         self.claims = Counter("assay_claims_total", "Tasks handed out", registry=self.registry)
         self.live = Gauge("assay_http_live", "Requests being answered", registry=self.registry)
+        self.kept = Gauge("assay_keeper_acts", "Acts of the keeper since it leads", ("act",), registry=self.registry)
+        self.taken = Gauge(
+            "assay_keeper_slashed", "Base units that its slashes took, by reason", ("reason",), registry=self.registry
+        )
+        self.kept_not = Gauge("assay_keeper_refused", "Acts of the keeper that were refused", registry=self.registry)
         self._seen: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def keeper(self, acts: Mapping[str, int], taken: Mapping[str, int], refused: int) -> None:
+        """What the keeper of this process has done, by act and by reason."""
+        for act, count in acts.items():
+            self.kept.labels(act).set(count)
+        for reason, amount in taken.items():
+            self.taken.labels(reason).set(amount)
+        self.kept_not.set(refused)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts one request."""

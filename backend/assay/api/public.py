@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from assay.api.problems import METRICS
 from assay.api.routing import ADDRESS, Context, Model, Routes, View
+from assay.api.standing import REASONS
 from assay.domain import money
 from assay.domain.messages import b58, unb58
 from assay.errors import (
@@ -177,7 +178,11 @@ async def healthz(context: Context) -> Health:
 @routes.get("/metrics", media="text/plain")
 async def metrics(context: Context) -> web.Response:
     """Counters in Prometheus' format."""
-    body = generate_latest(context.request.app[METRICS].registry)
+    kept = context.request.app[METRICS]
+    if context.market.engine is not None and context.market.engine.running:
+        one = context.market.engine.parts.watch.keeper
+        kept.keeper(one.counts, {REASONS[reason]: amount for reason, amount in one.taken.items()}, one.refused)
+    body = generate_latest(kept.registry)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

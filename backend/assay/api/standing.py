@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -10,10 +11,13 @@ from assay.api.routing import ADDRESS, Context, Model, Routes, View
 from assay.api.session import ScoreView, score_views
 from assay.domain import money
 from assay.domain.messages import b58, unb58
+from assay.domain.strikes import EQUIVOCATION, OUTLIER, explain_slash
 from assay.errors import NotFound
-from assay.services.standings import InRequest
+from assay.services.standings import InRequest, Slash
 
 routes = Routes("standing")
+
+REASONS = {OUTLIER: "outlier", EQUIVOCATION: "equivocation"}
 
 
 class TierView(View):
@@ -27,9 +31,25 @@ class TierView(View):
     text: str
 
 
+class SlashView(View):
+    """A slash of the wallet's stake: for what (`outlier`, `equivocation`), by which figures, `amount` and what of it
+    went to harmed buyers (`repaid`) in tokens, the transaction, when the market saw it, and the rule in words.
+    """
+
+    reason: str
+    judgements: int
+    strikes: int
+    amount: str
+    repaid: str
+    transaction: str
+    at: datetime
+    text: str
+
+
 class StrikesView(View):
     """Since the last slash. `convicts_at`: the fewest strikes that convict at this number of judgements (null: none
-    do); `strikes_left`: how many more in a row do; `stake_at_risk`: what a conviction takes, in tokens.
+    do); `strikes_left`: how many more in a row do; `stake_at_risk`: what a conviction takes, in tokens; `slashes`: how
+    many there were; `slashed`: the latest of them, newest first.
     """
 
     judgements: int
@@ -39,6 +59,7 @@ class StrikesView(View):
     strikes_left: int
     stake_at_risk: str
     text: str
+    slashed: list[SlashView]
 
 
 class InRequestView(View):
@@ -83,11 +104,21 @@ def _in_request(found: InRequest) -> InRequestView:
     )  # fmt: skip
 
 
+def _slash(one: Slash, decimals: int) -> SlashView:
+    taken, repaid = money.format(one.amount, decimals), money.format(one.repaid, decimals)
+    return SlashView(
+        reason=REASONS[one.reason], judgements=one.judgements, strikes=one.strikes, amount=taken, repaid=repaid,
+        transaction=one.transaction, at=one.at,
+        text=explain_slash(one.reason, one.strikes, one.judgements, taken=taken, repaid=repaid),
+    )  # fmt: skip
+
+
 @routes.get("/v1/me/standing", auth=True, errors=(NotFound,))
 async def standing(context: Context, query: OfRequest) -> StandingView:
     """Explains to the signed-in wallet its tier, scores and strikes, and its weight and any suspicion in a request."""
     market = context.market
     found = await market.standings.of(context.wallet)
+    decimals = await market.terms.decimals()
     inside = None
     if query.request is not None:
         info = await market.requests.ensure_posted(unb58(query.request, field="request"))
@@ -106,7 +137,8 @@ async def standing(context: Context, query: OfRequest) -> StandingView:
         strikes=StrikesView(
             judgements=found.judgements, strikes=found.strikes, slashes=found.slashes, convicts_at=found.convicts_at,
             strikes_left=found.strikes_left,
-            stake_at_risk=money.format(found.stake_at_risk, await market.terms.decimals()), text=found.strikes_text,
+            stake_at_risk=money.format(found.stake_at_risk, decimals), text=found.strikes_text,
+            slashed=[_slash(one, decimals) for one in found.slashed],
         ),
         request=inside,
     )  # fmt: skip

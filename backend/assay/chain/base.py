@@ -22,7 +22,7 @@ from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
 from assay.chain.ed25519 import PROGRAM as ED25519
-from assay.chain.ed25519 import parse_signatures
+from assay.chain.ed25519 import parse_each
 from assay.chain.events import decode_events, truncated
 from assay.chain.program import Program, load_program
 from assay.errors import BadRequest, FieldError, TransactionFailed
@@ -97,8 +97,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """An Ed25519 instruction: `signatures` (wallet, signature) over one `message`, in their order. `before` names what
-    is called of the program right after it, which is what reads them.
+    """What an Ed25519 instruction verified: `signatures` (wallet, signature) over one `message`, in their order; one of
+    these for each of its messages. `before` names what is called of the program right after it, which is what reads
+    them.
     """
 
     message: bytes
@@ -317,18 +318,16 @@ def open_landed(receipt: Receipt, transaction: VersionedTransaction, *, loaded: 
     program = receipt.program
     calls: list[Call] = []
     signed: list[Signed] = []
-    above: tuple[bytes, list[tuple[Pubkey, bytes]]] | None = None
+    above: list[tuple[bytes, list[tuple[Pubkey, bytes]]]] = []
     for instruction in transaction.message.instructions:
         called, data = keys[instruction.program_id_index], bytes(instruction.data)
         before = None
         if called == program.id:
             before, args = program.codec.decode_instruction(data)
             calls.append(Call(before, args, tuple(keys[index] for index in instruction.accounts)))
-        if above is not None:
-            signed.append(_signed(above, before))
-        above = _signatures(data) if called == ED25519 else None
-    if above is not None:
-        signed.append(_signed(above, None))
+        signed += [_signed(one, before) for one in above]
+        above = _signatures(data) if called == ED25519 else []
+    signed += [_signed(one, None) for one in above]
     return Landed(receipt, tuple(calls), tuple(signed))
 
 
@@ -337,12 +336,12 @@ def _signed(found: tuple[bytes, list[tuple[Pubkey, bytes]]], before: str | None)
     return Signed(message, tuple((bytes(wallet), signature) for wallet, signature in signatures), before)
 
 
-def _signatures(data: bytes) -> tuple[bytes, list[tuple[Pubkey, bytes]]] | None:
-    """None where they are laid out as the program takes none."""
+def _signatures(data: bytes) -> list[tuple[bytes, list[tuple[Pubkey, bytes]]]]:
+    """None of them where they are laid out as the program takes none."""
     try:
-        return parse_signatures(data)
+        return parse_each(data)
     except FieldError:
-        return None
+        return []
 
 
 def public_key(key: Keypair) -> Pubkey:

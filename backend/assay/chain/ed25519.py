@@ -40,28 +40,48 @@ def signatures_instruction(message: bytes, signatures: Sequence[tuple[Pubkey, by
     return Instruction(PROGRAM, bytes(head + body) + message, [])
 
 
+def evidence_instruction(signed: Sequence[tuple[Pubkey, bytes, bytes]]) -> Instruction:
+    """As `signatures_instruction`, each (wallet, signature of 64 bytes, message) with a message of its own: what shows
+    that somebody signed two things.
+    """
+    start = 2 + 14 * len(signed)
+    head, body = bytearray([len(signed), 0]), bytearray()
+    for wallet, signature, message in signed:
+        key = start + len(body)
+        head += struct.pack("<7H", key + 32, HERE, key, HERE, key + 96, len(message), HERE)
+        body += bytes(wallet) + signature + message
+    return Instruction(PROGRAM, bytes(head + body), [])
+
+
 def parse_signatures(data: bytes) -> tuple[bytes, list[tuple[Pubkey, bytes]]]:
     """(message, [(wallet, signature)]) of an instruction as `signatures_instruction` makes it.
 
     Raises `FieldError` where something lies elsewhere or messages differ.
     """
+    found = parse_each(data)
+    if len(found) != 1:
+        raise FieldError("ed25519", "all signatures must be over one message")
+    return found[0]
+
+
+def parse_each(data: bytes) -> list[tuple[bytes, list[tuple[Pubkey, bytes]]]]:
+    """As `parse_signatures`, by message, in the order of the messages' first signatures.
+
+    Raises `FieldError` where something lies elsewhere, or there is no signature.
+    """
     try:
-        found: list[tuple[Pubkey, bytes]] = []
-        message: bytes | None = None
+        found: dict[bytes, list[tuple[Pubkey, bytes]]] = {}
         for index in range(data[0]):
             signature, in1, key, in2, text, size, in3 = struct.unpack_from("<7H", data, 2 + 14 * index)
             parts = data[key : key + 32], data[signature : signature + 64], data[text : text + size]
             if (in1, in2, in3) != (HERE,) * 3 or [len(part) for part in parts] != [32, 64, size]:
                 raise FieldError("ed25519", "offsets must lie within the instruction")
-            if message not in (None, parts[2]):
-                raise FieldError("ed25519", "all signatures must be over one message")
-            message = parts[2]
-            found.append((Pubkey.from_bytes(parts[0]), parts[1]))
+            found.setdefault(parts[2], []).append((Pubkey.from_bytes(parts[0]), parts[1]))
     except (IndexError, struct.error):
         raise FieldError("ed25519", "the instruction's data ends too early") from None
-    if message is None:
+    if not found:
         raise FieldError("ed25519", "there is no signature")
-    return message, found
+    return list(found.items())
 
 
 def verify(wallet: Pubkey, message: bytes, signature: bytes) -> None:

@@ -17,6 +17,7 @@ from solana.rpc.commitment import Commitment
 from solana.rpc.core import RPCException
 from solana.rpc.jsonrpc import SolanaJsonRpcError
 from solana.rpc.websocket_api import OverflowPolicy, SolanaWsClient
+from solders.errors import SerdeJSONError
 from solders.pubkey import Pubkey
 from solders.rpc.config import RpcTransactionLogsFilterMentions
 from solders.rpc.responses import LogsNotification, SignatureNotification
@@ -104,6 +105,12 @@ class RpcConnection:
         await self._own.session.aclose()
 
 
+LOST = (WebSocketException, SolanaJsonRpcError, SerdeJSONError, OSError, TimeoutError)
+"""What ends a web socket. solders reads no notification of a transaction that landed and failed with an error of a
+program's own, and the connection with it is given up for another.
+"""
+
+
 class Notifications:
     """Signatures and logs by web socket. Everything here only makes things quicker: who waits also polls."""
 
@@ -144,7 +151,7 @@ class Notifications:
             return
         try:
             subscription = await client.signature_subscribe(signature=signature, commitment=self._commitment)
-        except (WebSocketException, SolanaJsonRpcError, OSError, TimeoutError, RuntimeError):
+        except (*LOST, RuntimeError):
             return
         if subscription.subscription_id in self._early:
             del self._early[subscription.subscription_id]
@@ -158,7 +165,7 @@ class Notifications:
             return
         self._follow_logs = True
         if self._client is not None:
-            with contextlib.suppress(WebSocketException, SolanaJsonRpcError, OSError, TimeoutError, RuntimeError):
+            with contextlib.suppress(*LOST, RuntimeError):
                 await self._subscribe_logs(self._client)
 
     def take_logs(self, signature: str) -> list[str] | None:
@@ -183,7 +190,7 @@ class Notifications:
                     pause = 0.05
                     while True:
                         self._dispatch(await client.recv())
-            except (WebSocketException, SolanaJsonRpcError, OSError, TimeoutError) as error:
+            except LOST as error:
                 log.debug("web socket lost", extra={"url": self._url, "error": str(error)})
             finally:
                 self._client = None

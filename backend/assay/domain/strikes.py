@@ -13,6 +13,7 @@ micro-nats, each constant rounded against conviction.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MIN_JUDGEMENTS = 20
@@ -25,6 +26,9 @@ BOUND = 1000
 """An honest participant is ever convicted with a chance of at most 1 / BOUND."""
 
 ALTERNATIVES = 4
+
+OUTLIER, EQUIVOCATION = 1, 2
+"""Why somebody was slashed, as `Slashed.reason` has it."""
 
 
 def alternatives(p0: int) -> tuple[int, ...]:
@@ -129,3 +133,40 @@ def slash_amount(stake: int, *, minimum: int, slash_bps: int) -> int:
     judgement (docs/decisions/slashing.md).
     """
     return min(stake, minimum * slash_bps // 10_000)
+
+
+def equivocation_amount(stake: int, *, equivocation_bps: int) -> int:
+    """What two signatures under one number take of all stake (with what is being withdrawn), base units."""
+    return stake * equivocation_bps // 10_000
+
+
+def repayments(losses: Sequence[int], amount: int) -> tuple[int, ...]:
+    """What each harmed buyer gets of a slash, as the program computes it: its loss, or its share of a smaller slash.
+
+    `losses` are positive. Scaled to 32 bits for the division, with a divisor that is rounded up, so that the shares
+    never come to more than `amount`.
+    """
+    total = min(sum(losses), 2**64 - 1)
+    if total <= amount:
+        return tuple(losses)
+    shift = 0
+    while total >> shift > 2**32 - 2:
+        shift += 1
+    divisor = (total >> shift) + ((total >> shift) << shift != total)
+    return tuple(amount * (loss >> shift) // divisor for loss in losses)
+
+
+def explain_slash(reason: int, strikes: int, judgements: int, *, taken: str, repaid: str) -> str:
+    """One slash in words, for whom it hit. `taken` and `repaid`: tokens, as text."""
+    if reason == EQUIVOCATION:
+        why = (
+            "You signed two different decisions under one number (a batch of a request, or a round of a dispute). "
+            "Both signatures were shown to the program."
+        )
+    else:
+        why = (
+            f"{strikes} of {judgements} judgements went against you, which is beyond what chance explains: an honest "
+            f"participant is ever convicted with a chance below 1 in {BOUND}."
+        )
+    rest = f"{repaid} of them went to the buyers whom that harmed." if repaid != "0" else "No buyer had a loss by it."
+    return f"{why} The program took {taken} tokens of your stake. {rest} Your count began anew at 0."

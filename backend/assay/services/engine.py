@@ -26,6 +26,7 @@ from assay.services.confirm import Confirmer
 from assay.services.handouts import HandOuts
 from assay.services.hub import Hub
 from assay.services.indexer import Indexer
+from assay.services.keeper import Evidence, Watch
 from assay.services.panels import Panels
 from assay.services.publish import Publisher
 from assay.services.settlement import Settlement
@@ -137,6 +138,8 @@ class Engine:
             "housekeeping": self._keep_house,
             "reminders": self._remind,
         }
+        if self.market.settings.keeper:
+            loops["keeper"] = parts.watch.run
         self._tasks += [asyncio.create_task(_forever(name, loop), name=name) for name, loop in loops.items()]
         for row in await self.market.db.fetch("requests_unsettled"):
             parts.settlement.wake(row["address"])
@@ -347,10 +350,21 @@ class _Parts:
         self.publisher = Publisher(market, self.handouts)
         self.confirmer = Confirmer(market, self.publisher)
         self.verdicts = Verdicts(market, hub=hub, panels=self.panels)
+        self.watch = Watch(market, operator, Evidence(market))
         self.settlement = Settlement(
-            market, hub=hub, panels=self.panels, operator=operator, tables=self.tables, confirmer=self.confirmer
+            market, hub=hub, panels=self.panels, operator=operator, tables=self.tables, confirmer=self.confirmer,
+            watch=self.watch,
+        )  # fmt: skip
+        self.indexer = Indexer(
+            market, self.confirmer, on_request=changed, on_participant=self._changed, on_judged=self.watch.consider
         )
-        self.indexer = Indexer(market, self.confirmer, on_request=changed, on_participant=self.pool)
+        self.hub = hub
+
+    async def _changed(self, one: Participant) -> None:
+        """The chain changed a participant, by something else than a batch."""
+        await self.pool(one)
+        self.watch.consider(one)
+        self.hub.push([one.wallet], {"type": "standing"})
 
     async def pool(self, one: Participant) -> None:
         """Who works in the market is in its lookup tables from the first day."""

@@ -41,7 +41,7 @@ REQUEST = {
 
 class Indexer:
     """Follows events until cancelled. `on_request` is called with the address of each request that changed,
-    `on_participant` with each participant that did, batches aside.
+    `on_participant` with each participant that did, batches aside, `on_judged` with each that a batch judged.
     """
 
     def __init__(
@@ -51,12 +51,14 @@ class Indexer:
         *,
         on_request: Callable[[bytes], None],
         on_participant: Callable[[Participant], Awaitable[None]],
+        on_judged: Callable[[Participant], None],
     ) -> None:
         self._market = market
         self._db = market.db
         self._confirmer = confirmer
         self._on_request = on_request
         self._on_participant = on_participant
+        self._on_judged = on_judged
         self._taking = asyncio.Lock()
         """Held while an event is taken, and for all of a rebuild: an event half taken would move the cursor over those
         that are to be read again.
@@ -150,7 +152,8 @@ class Indexer:
         if row is None:
             return
         for wallet in dict.fromkeys([*row["participants"], *(row["signers"] or ())]):
-            await self._market.participants.refresh(wallet)
+            if (found := await self._market.participants.refresh(wallet)) is not None:
+                self._on_judged(found)
 
     async def rebuild(self) -> dict[str, int]:
         """Makes every projection anew from the chain's events and accounts; counts by kind.

@@ -34,6 +34,7 @@ from assay.errors import (
 )
 from assay.services.confirm import Confirmer
 from assay.services.hub import Hub
+from assay.services.keeper import Watch
 from assay.services.panels import Panels, View
 from assay.services.proposals import Proposal, Proposals, cost
 from assay.services.tables import Tables
@@ -309,14 +310,16 @@ class Settlement:
     """All settlers of this process."""
 
     def __init__(
-        self, market: Market, *, hub: Hub, panels: Panels, operator: Keypair, tables: Tables, confirmer: Confirmer
-    ) -> None:
+        self, market: Market, *, hub: Hub, panels: Panels, operator: Keypair, tables: Tables, confirmer: Confirmer,
+        watch: Watch,
+    ) -> None:  # fmt: skip
         self.market = market
         self.hub = hub
         self.panels = panels
         self.operator = operator
         self.tables = tables
         self.confirmer = confirmer
+        self.watch = watch
         self.proposals = Proposals(market)
         self._payouts: dict[tuple[bytes, int], Pubkey] = {}
         self._settlers: dict[bytes, Settler] = {}
@@ -364,9 +367,10 @@ class Settlement:
 
     # -- what validators say ------------------------------------------------------------------------------------------
 
-    async def _open(self, request: bytes, batch: int, panel_round: int, wallet: bytes) -> tuple[bytes, View] | None:
-        """Digest of the proposal that is being signed; None if it has been settled meanwhile."""
-        row = await self.market.db.row("batch_head", request, batch)
+    async def _open(
+        self, request: bytes, batch: int, panel_round: int, wallet: bytes, row: Any
+    ) -> tuple[bytes, View] | None:
+        """Digest of the proposal (`row`: its head) that is being signed; None if it has been settled meanwhile."""
         if row is None:
             raise NotFound(f"there is no proposal {batch} of this request", field="batch")
         if row["state"] != "proposed":
@@ -384,7 +388,12 @@ class Settlement:
         self, wallet: bytes, *, request: bytes, batch: int, panel_round: int, digest: bytes, signature: bytes
     ) -> None:
         """Takes a signature. Raises `NotFound`, `Conflict`, `Forbidden`, `SignatureInvalid`."""
-        found = await self._open(request, batch, panel_round, wallet)
+        row = await self.market.db.row("batch_head", request, batch)
+        if row is not None and row["digest"] != digest:
+            await self.watch.keep(
+                wallet, request=request, batch=batch, panel_round=panel_round, digest=digest, signature=signature
+            )
+        found = await self._open(request, batch, panel_round, wallet, row)
         if found is None:
             return
         proposed, view = found
@@ -399,7 +408,8 @@ class Settlement:
         self, wallet: bytes, *, request: bytes, batch: int, panel_round: int, reason: str, detail: str
     ) -> None:
         """Takes a refusal and its reason. Raises `NotFound`, `Conflict`, `Forbidden`."""
-        if await self._open(request, batch, panel_round, wallet) is None:
+        row = await self.market.db.row("batch_head", request, batch)
+        if await self._open(request, batch, panel_round, wallet, row) is None:
             return
         log.warning(
             "refused",

@@ -11,12 +11,15 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from assay.domain import pay, reputation, strikes, weights
 from assay.domain.history import History
 from assay.domain.incentives import FULL
+from assay.domain.keeping import minimum_stake
 from assay.domain.learned import Learned
+from assay.domain.messages import b58
 from assay.domain.methods import MAJORITY
 from assay.domain.spec import Spec
 from assay.domain.tally import Role
@@ -34,6 +37,8 @@ LOGS = 8
 """Requests whose log is kept."""
 ANSWERS = 50_000
 """Answers that a learned method's view is computed from at most: the first of the log."""
+SLASHES = 20
+"""Slashes shown, the newest."""
 REST = 19.0
 """Such a view is believed for this many times as long as it took, whatever was settled meanwhile."""
 
@@ -42,10 +47,26 @@ SAME = "Every answer counts the same: the label is what most say."
 
 
 @dataclass(frozen=True, slots=True)
+class Slash:
+    """One slash as the program's event had it, and when the market saw it. `reason`: 1 outlier, 2 equivocation; amounts
+    in base units of the first mint.
+    """
+
+    reason: int
+    judgements: int
+    strikes: int
+    amount: int
+    repaid: int
+    transaction: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What the chain's counters mean for their wallet. `tier` and what follows it: of labelers; `next_tier` None from
     the highest. `convicts_at`: the fewest strikes that convict at this number of judgements, None: none do;
-    `strikes_left`: how many more in a row do; `stake_at_risk`: what a conviction takes, base units.
+    `strikes_left`: how many more in a row do; `stake_at_risk`: what a conviction takes, base units; `slashed`: the
+    latest slashes, newest first.
     """
 
     role: Role
@@ -61,6 +82,7 @@ class Standing:
     strikes_left: int
     stake_at_risk: int
     strikes_text: str
+    slashed: tuple[Slash, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +136,6 @@ class Standings:
         above = reputation.next_tier(accepted, rejected) if found.role is Role.LABELER else None
         labeler = found.role is Role.LABELER
         judgements, struck, rate = counters["judgements"], counters["strikes"], params.error_rate
-        minimum = {Role.LABELER: params.min_labeler_stake, Role.VALIDATOR: params.min_validator_stake}
         return Standing(
             role=found.role,
             tier=reputation.tier(accepted, rejected) if labeler else None,
@@ -128,9 +149,25 @@ class Standings:
             convicts_at=strikes.least_strikes(judgements, error_rate=rate),
             strikes_left=strikes.margin(struck, judgements, error_rate=rate),
             stake_at_risk=strikes.slash_amount(
-                found.stake + found.unstaking, minimum=minimum.get(found.role, 0), slash_bps=params.slash_bps
+                found.stake + found.unstaking, minimum=minimum_stake(found.role, params), slash_bps=params.slash_bps
             ),
             strikes_text=strikes.explain(struck, judgements, error_rate=rate),
+            slashed=await self._slashed(wallet) if counters["slashes"] else (),
+        )
+
+    async def _slashed(self, wallet: bytes) -> tuple[Slash, ...]:
+        rows = await self._db.fetch("slashes_of", b58(wallet), SLASHES)
+        return tuple(
+            Slash(
+                reason=int(row["data"]["reason"]),
+                judgements=int(row["data"]["judgements"]),
+                strikes=int(row["data"]["strikes"]),
+                amount=int(row["data"]["amount"]),
+                repaid=int(row["data"]["repaid"]),
+                transaction=row["signature"],
+                at=row["received_at"],
+            )
+            for row in rows
         )
 
     async def in_request(self, wallet: bytes, request: bytes) -> InRequest:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from solders.pubkey import Pubkey
 
 from assay.domain import messages
+from assay.domain.keeping import market_time
 from assay.errors import FieldError, Unavailable
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Terms:
         """Market time in seconds: the chain's clock without the market's pauses (docs/protocol.md, Time)."""
         market = await self.market()
         wall = (await self._chain.clock()).unix_timestamp
-        return int((market.paused_at if market.paused else wall) - market.paused_total)
+        return market_time(market, wall)
 
     async def mint(self, index: int) -> Any:
         """Entry `index` of the market's mints. Raises `FieldError`."""

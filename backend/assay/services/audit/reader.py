@@ -54,6 +54,10 @@ class Reader(Protocol):
         """The address of a wallet's Participant account."""
         ...
 
+    async def evidence(self, signature: str) -> list[tuple[bytes, bytes, bytes]]:
+        """(wallet, message, signature) of what a transaction showed to `slash_equivocation`."""
+        ...
+
 
 class Logs(Protocol):
     """Published vote logs."""
@@ -95,6 +99,13 @@ class ChainReader:
 
     def participant(self, wallet: bytes) -> bytes:
         return bytes(self._addresses.participant(Pubkey(wallet)))
+
+    async def evidence(self, signature: str) -> list[tuple[bytes, bytes, bytes]]:
+        landed = await self._chain.landed(signature)
+        if landed is None:
+            return []
+        shown = [one for one in landed.signed if one.before == "slash_equivocation"]
+        return [(wallet, one.message, made) for one in shown for wallet, made in one.signatures]
 
 
 class LogFolder:

@@ -13,6 +13,7 @@ from assay.services.audit.reader import ChainEvent, Logs, Reader
 from assay.services.audit.records import Records
 from assay.services.audit.report import Mismatch, Report, Scope
 from assay.services.audit.settlement import Counter, Counters, check
+from assay.services.audit.slashes import Slashes
 from assay.services.audit.validators import ValidatorSet
 
 UPHELD = 1
@@ -39,6 +40,7 @@ class _Auditor:
         self.validators = ValidatorSet()
         self.counters: Counters = {}
         self.records = Records()
+        self.slashes = Slashes(self.validators, reader)
         self.requests: dict[bytes, Books] = {}
         self.reaped: list[Books] = []  # whose address another request has taken since
         self.disputes: dict[bytes, tuple[bytes, int]] = {}  # dispute → labeler's wallet, batch
@@ -51,6 +53,7 @@ class _Auditor:
         handler = getattr(self, f"_on_{event.name}", None)
         if handler is not None:
             handler(event.data, event)
+        self.slashes.take(event)
         self.validators.apply(event.name, event.data, slot=event.slot)
 
     def _books(self, data: Any, event: ChainEvent) -> Books:
@@ -125,6 +128,7 @@ class _Auditor:
             participant=self.reader.participant,
             report=self.report,
         )
+        self.slashes.settled(books.posted, line.tallies)
         scope.equal("records", data.records_done, books.records_done, "done so far, on chain")
         assert books.header is not None
         self.assignment.scores.settled(books.address, line.batch, line.tallies, kind=books.posted.kind, at=data.at)
@@ -156,6 +160,7 @@ class _Auditor:
         books.rejected -= 1
         if books.posted.mode == 1 and books.records_done < books.posted.records:
             books.records_done += 1
+        self.slashes.won(labeler)
         counter = self.counters[labeler]
         counter.good += 1
         counter.bad -= 1
@@ -211,6 +216,8 @@ class _Auditor:
                 self.report.add(name, mint, getattr(books, name))
         for wallet, counter in self.counters.items():
             await self._check_participant(wallet, counter)
+        await self.slashes.close()
+        self.report.slashes = self.slashes.count
 
     async def _check_participant(self, wallet: bytes, counter: Counter) -> None:
         """The counters that reputation comes from."""

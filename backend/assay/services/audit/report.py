@@ -41,6 +41,7 @@ class Report:
     signatures: int = 0
     panels: int = 0
     reseeded: int = 0
+    slashes: int = 0
     participants: int = 0
     handouts: int = 0
     events: int = 0
@@ -76,7 +77,7 @@ class Report:
             f"{self.requests} requests, {self.batches} batches, {self.records} records, {self.answers} answers "
             f"({self.answers_accepted} accepted, {self.answers_unpaid} of them not paid), {self.votes} votes, "
             f"{self.signatures} signatures, {self.panels} panels ({self.reseeded} draws put off), "
-            f"{self.handouts} hand-outs, from {self.events} events"
+            f"{self.handouts} hand-outs, {self.slashes} slashes, from {self.events} events"
         ]
         lines.append("everything fits" if self.ok else f"DOES NOT FIT: {self.finding}")
         return "\n".join(lines)

@@ -29,6 +29,10 @@ class ValidatorSet:
         """What a wallet registered as."""
         return self._roles.get(wallet)
 
+    def at_stake(self, participant: bytes) -> int:
+        """All stake of a Participant account, with what is on its way out."""
+        return self._stakes.get(participant, 0) + self._leaving.get(participant, 0)
+
     def candidates(self) -> tuple[Candidate, ...]:
         """Who is in the set now."""
         return tuple(self._entries)
