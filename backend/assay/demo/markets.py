@@ -22,6 +22,8 @@ from assay.chain.rpc import RpcChain
 from assay.client import Client
 from assay.demo import cluster
 from assay.demo.processes import Processes, ProcessFailed
+from assay.domain import money
+from assay.domain.strikes import MIN_JUDGEMENTS
 from assay.domain.tally import Role
 from assay.settings import Settings
 
@@ -29,7 +31,8 @@ START_SECONDS = 90.0
 PREPARED_SECONDS = 60.0
 AT_ONCE = 12
 """Wallets that enrol side by side."""
-TOKEN = 10**6
+DECIMALS = 6
+TOKEN = 10**DECIMALS
 
 Say = Callable[[str], None]
 
@@ -43,10 +46,15 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Stakes:
-    """What each role stakes, in tokens: the market's minimum, and a validator's with room for slashes."""
+    """What each role stakes, in tokens: the market's minimum, and room for slashes: `slash` for each 20 judgements."""
 
     labeler: int = 100
+    slash: int = 10
     validator: int = 1500
+
+    def labeling(self, answers: int) -> int:
+        """What a labeler stakes who gives up to `answers` answers and is to work to the end, however wrong they are."""
+        return self.labeler + self.slash * (answers // MIN_JUDGEMENTS)
 
 
 class MarketProcesses:
@@ -190,22 +198,26 @@ class MarketProcesses:
         return Client(self.url, key=key, session=self._session)
 
     async def enrol(self, keys: Sequence[Keypair], role: Role, *, stake: int, spend: int = 0) -> None:
-        """Give wallets what they need and register them in `role`; those that stand registered are left as they are.
+        """Give wallets what they need and register them in `role`, with `stake` in all: what a slash took is put back.
 
         `stake` and `spend` (what the wallet keeps in hand) are whole tokens.
         """
         addresses = self.participants([key.pubkey() for key in keys])
-        known = await self.chain.accounts(addresses)
-        fresh = [key for key, account in zip(keys, known, strict=True) if account is None]
-        wanting = keys if spend else fresh
+        lacking: dict[Keypair, int] = {}
+        for key, account in zip(keys, await self.chain.accounts(addresses), strict=True):
+            decode = self.chain.program.codec.decode_account
+            held = None if account is None else decode(bytes(account.data), name="Participant").stake
+            if held is None or held < stake * TOKEN:
+                lacking[key] = stake * TOKEN - (held or 0)
+        wanting = keys if spend else list(lacking)
         await cluster.fund(self.chain, self.settings, [key.pubkey() for key in wanting], tokens=(stake + spend) * TOKEN)
         gate = asyncio.Semaphore(AT_ONCE)
 
-        async def one(key: Keypair) -> None:
+        async def one(key: Keypair, missing: int) -> None:
             async with gate:
-                await self.client(key).enrol(role.name.lower(), stake=str(stake))
+                await self.client(key).enrol(role.name.lower(), stake=money.format(missing, DECIMALS))
 
-        await asyncio.gather(*(one(key) for key in fresh))
+        await asyncio.gather(*(one(key, missing) for key, missing in lacking.items()))
 
     def participants(self, wallets: Sequence[Pubkey]) -> list[Pubkey]:
         """Participant addresses of wallets."""

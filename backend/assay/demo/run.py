@@ -208,8 +208,9 @@ async def _trade(market: MarketProcesses, made: Plan, *, say: Any, began: float)
     keys = [ensure_key(keys_dir / name) for name in names]
     wallets = {str(key.pubkey()): worker for key, worker in zip(keys, made.workers, strict=True)}
     await market.enrol([buyer_key], Role.BUYER, stake=0, spend=10_000)
-    await market.enrol(keys, Role.LABELER, stake=market.stakes.labeler)
-    say(f"wallets: a buyer and {len(keys)} labelers, {market.stakes.labeler} tokens at stake each")
+    stake = market.stakes.labeling(len(made.items))
+    await market.enrol(keys, Role.LABELER, stake=stake)
+    say(f"wallets: a buyer and {len(keys)} labelers, {stake} tokens at stake each")
 
     buyer = market.client(buyer_key)
     before = await report.balances(market.chain, [key.pubkey() for key in (*keys, *market.validators, buyer_key)])

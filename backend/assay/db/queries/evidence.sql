@@ -3,7 +3,7 @@
 -- evidence_keep
 -- Two of a validator under one number are enough: no more are kept, whatever is sent.
 insert into stray_signatures (request, batch, panel_round, validator, digest, signature)
-select $1, $2, $3, $4, $5, $6
+select $1::bytea, $2::bigint, $3::bigint, $4::bytea, $5::bytea, $6::bytea
 where (select count(*) from stray_signatures
        where request = $1 and batch = $2 and panel_round = $3 and validator = $4) < 2
 on conflict do nothing
