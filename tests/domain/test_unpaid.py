@@ -13,6 +13,7 @@ from assay.domain import batch, messages, spec, tally, work
 from assay.domain.batch import Batch
 from assay.domain.entries import ACCEPTED, REJECTED, UNPAID
 from assay.domain.history import History
+from assay.domain.pay import explain
 from assay.domain.spec import Spec
 from assay.domain.standing import Register, refit_points
 from assay.domain.tally import Role, Tally
@@ -225,5 +226,10 @@ def test_of_those_who_answer_as_one_one_is_paid() -> None:
                 count = paid["copy" if entry.labeler in {wallet(f"copy {k}") for k in range(3)} else "honest"]
                 count[entry.unpaid] += 1
     assert history.register.group_size(wallet("copy 1")) == 3
+    told, other = [explain(history.register, wallet(name)) for name in ("copy 1", "ann")]
+    assert "of what the 3 of you have right, one answer in 3 is paid" in told
+    assert "Of your group: " in told
+    assert "no strike" in told
+    assert other.endswith("your right answers are paid.")
     assert paid["honest"][1] == 0
     assert 0.25 < paid["copy"][0] / sum(paid["copy"]) < 0.42

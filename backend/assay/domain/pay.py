@@ -36,6 +36,9 @@ def explain(register: Register, wallet: bytes) -> str:
             f" Your answers coincide with those of {size - 1} other labelers far beyond chance: of what the {size} of "
             f"you have right, one answer in {size} is paid, by a lot that each answer's id draws."
         )
+        if register.suspects is not None:
+            group = register.suspects.groups[int(register.suspects.group_of[at])]
+            text += f" Of your group: {group.explain()}"
     if size > 1 or not looks(standing, at):
         text += " A right answer that is not paid counts as right: no strike, and no loss of stake or reputation."
     return text
