@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import random
 import re
 import sys
 from pathlib import Path
@@ -92,3 +93,19 @@ def test_splitting_a_stake_does_not_pay(bench: ModuleType) -> None:
     rows = bench.splitting()
     assert len({row["minimum"] for row in rows}) == 1
     assert max(row["own"] for row in rows) > 10 * min(row["own"] for row in rows)
+
+
+def test_repayments_are_the_losses_or_shares_of_a_smaller_slash() -> None:
+    assert strikes.repayments([], 10) == ()
+    assert strikes.repayments([3, 4], 7) == (3, 4)
+    assert strikes.repayments([3, 4], 1000) == (3, 4)
+    assert strikes.repayments([30, 10], 20) == (15, 5)
+    draw = random.Random(3)
+    for _ in range(500):
+        losses = [draw.randrange(1, 2 ** draw.randrange(1, 64)) for _ in range(draw.randrange(1, 5))]
+        amount = draw.randrange(1, 2 ** draw.randrange(1, 64))
+        shares = strikes.repayments(losses, amount)
+        assert sum(shares) <= amount
+        assert all(share <= loss for share, loss in zip(shares, losses, strict=True))
+        if sum(losses) > amount > 10**6:  # 32 bits of the losses are looked at
+            assert sum(shares) >= amount * (1 - 2**-20)

@@ -12,7 +12,7 @@ from flows import Flows, accounts_of
 from solders.account import Account
 from world import UNIT, Actor, Posted
 
-from assay.domain.strikes import is_outlier, least_strikes
+from assay.domain.strikes import is_outlier, least_strikes, repayments
 
 RHO = 50 * UNIT  # 10 % of a validator's minimum of 500
 
@@ -114,6 +114,28 @@ def test_losses_above_the_slash_are_shared() -> None:
     assert event.repaid == first + second_share <= event.amount
     assert (first, second_share) == (5 * UNIT, 45 * UNIT)
     invariants.check(world)
+
+
+def test_python_shares_a_slash_as_the_program_does() -> None:
+    """Four buyers with odd losses, beyond 32 bits together: `repayments` gives each unit."""
+    world, _, victim = convicted(bad=20)
+    prices = [7_919_333, 104_729_123_457, 1, 15_485_867]
+    person = world.person(victim)
+    buyers = [world.buyer(f"harmed-{number}") for number in range(4)]
+    harms = [
+        dataclasses.replace(harm, buyer=buyer.participant, loss=loss)
+        for harm, buyer, loss in zip(person.harms, buyers, prices, strict=True)
+    ]
+    account = world.svm.get_account(victim.participant)
+    assert account is not None
+    changed = dataclasses.replace(person, harms=tuple(harms))
+    data = world.codec.encode_account("Participant", changed)
+    world.svm.set_account(victim.participant, Account(account.lamports, data, account.owner))
+    outcome = world.slash_outlier(victim)
+    assert outcome.ok, outcome
+    found = tuple(world.person(buyer).owed[0] for buyer in buyers)
+    assert found == repayments(prices, RHO)
+    assert sum(found) == outcome.event("Slashed").repaid
 
 
 def test_harmed_accounts_cannot_be_left_out_swapped_or_doubled() -> None:
