@@ -19,6 +19,8 @@ from assay.demo import cluster
 from assay.domain import money
 
 DECIMALS = 6
+LOOKS = 10
+"""Looks at the balances until nothing changes between two of them."""
 
 
 async def balances(chain: Chain, wallets: Sequence[Pubkey]) -> dict[str, int]:
@@ -50,11 +52,15 @@ async def gather(
     rows = [json.loads(line) for line in (await buyer.dataset(request)).splitlines()]
     everyone = [*wallets, *validators, buyer.wallet]
     mint = await cluster.market_mint(chain)
-    now = await balances(chain, [Pubkey.from_string(wallet) for wallet in everyone])
+    for _ in range(LOOKS):
+        repaid = await _repaid(chain, buyer.wallet, request)
+        now = await balances(chain, [Pubkey.from_string(wallet) for wallet in everyone])
+        held, supply = await cluster.token_sum(chain, mint)
+        if held == supply and repaid == await _repaid(chain, buyer.wallet, request):
+            break  # no slash came between: the keeper goes on while this is read
     earned = {wallet: now[wallet] - before[wallet] for wallet in everyone}
     paid_labelers = sum(earned[wallet] for wallet in wallets)
     paid_validators = sum(earned[wallet] for wallet in validators)
-    held, supply = await cluster.token_sum(chain, mint)
     # Never from the books alone: vault, supply and each wallet's own tokens must say the same.
     conserved = (
         books["unspent"] >= 0
@@ -62,7 +68,7 @@ async def gather(
         and held == supply
         and paid_labelers == books["paid_labelers"]
         and paid_validators == books["paid_validators"]
-        and earned[buyer.wallet] == books["refunded"] - books["locked"]
+        and earned[buyer.wallet] == books["refunded"] + repaid - books["locked"]
     )
     signatures, units = await _settlements(chain, request)
     answers_right, labelers = _labelers(rows, truth=truth, wallets=wallets, earned=earned)
@@ -83,6 +89,7 @@ async def gather(
         "refundable": _tokens(books["refunded"] + books["unspent"]),
         "refunded": _tokens(books["refunded"]),
         "reserved": _tokens(books["unspent"]),
+        "repaid_by_slashes": _tokens(repaid),
         "conserved": bool(conserved),
         "latency_ms": _latency(rows),
         "transactions": len(signatures),
@@ -120,6 +127,18 @@ async def _books(chain: Chain, request: str) -> dict[str, int]:
         "answers_accepted": data.answers_accepted,
         "answers_rejected": data.answers_rejected,
     }
+
+
+async def _repaid(chain: Chain, buyer: str, request: str) -> int:
+    """What slashes have credited to the buyer since the request was posted; base units."""
+    person = Addresses(chain.program.id).participant(Pubkey.from_string(buyer))
+    wanted, total = Pubkey.from_string(request), 0
+    async for landed in chain.history(person):
+        events = landed.receipt.events
+        total += sum(one.data.amount for one in events if one.name == "HarmRepaid" and one.data.buyer == person)
+        if any(one.name == "RequestPosted" and one.data.request == wanted for one in events):
+            break
+    return int(total)
 
 
 async def _agreement(buyer: Client, request: str) -> dict[str, Any]:
