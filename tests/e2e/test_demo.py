@@ -88,6 +88,23 @@ def test_a_crowds_answers_are_asked_for_where_they_help(tmp_path: Path) -> None:
     assert audit["answers"] == 9
 
 
+def test_a_worker_who_is_always_wrong_is_slashed_and_every_unit_is_accounted_for(tmp_path: Path) -> None:
+    answers = tmp_path / "labels.csv"
+    rows = [(f"t{task}", f"w{i}", "right" if i else "wrong") for task in range(40) for i in range(4)]
+    with answers.open("w", newline="") as handle:
+        csv.writer(handle).writerows([("task", "worker", "label"), *rows])
+    home = ["--home", str(tmp_path / "home")]
+    result = assay("demo", "--answers", str(answers), *home)
+    assert (result["answers_accepted"], result["answers_rejected"]) == (120, 40)
+    check_books(result)
+    audit = assay("replay", *home)
+    assert audit["ok"] is True
+    assert audit["slashes"] <= 2  # the keeper may have been stopped before it came to it
+    again = assay("demo", "--answers", str(answers), *home)
+    check_books(again)
+    assert assay("replay", *home)["slashes"] >= 1
+
+
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data beside the checkout")
 def test_a_real_crowd(tmp_path: Path) -> None:
     """108 tasks, each answered by all of 39 workers: the largest overlap of the real sets."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from solders.keypair import Keypair
 
 from assay.client import Client
-from assay.domain import messages
+from assay.domain import messages, tally
 from assay.errors import Conflict
 from assay.services.audit import ChainReader, LogFolder, replay
 
@@ -171,3 +173,45 @@ async def test_the_keeper_can_be_switched_off(stage: Callable[..., Any]) -> None
     assert "indexer" in names
     assert "keeper" not in names
     assert market.market.engine.parts.watch.keeper.counts == {}
+
+
+async def test_who_settles_another_batch_behind_the_markets_back_is_slashed(stage: Callable[..., Any]) -> None:
+    """A stranger settles what the market never proposed: who has signed the market's proposal too has signed twice."""
+    market = await stage()
+    villain = market.clients[0]
+    buyer = await market.client("buyer")
+    labeler = await market.client("labeler", stake="100")
+    address = await market.post(buyer, items=1, overlap=1)
+    await market.label(labeler, address, ["cat"])
+
+    async def proposed() -> bool:
+        return bool((await villain.call("GET", "/v1/validator/work"))["proposals"])
+
+    await market.until(proposed, what="a proposal")
+    request = messages.unb58(address)
+    settlement = market.market.engine.parts.settlement
+    ours = await settlement.proposals.open(request)
+    assert ours is not None
+    domain = bytes.fromhex((await buyer.progress(address))["domain"])
+    await signed(villain, address, domain, digest=ours.digest)
+
+    view = await settlement.panels.view(request, fresh=True)
+    builder = await settlement.builder(view, wallets=[one.wallet for one in ours.tallies])
+    theirs = replace(ours, root=b"\x07" * 32)
+    digest = tally.digest(
+        root=theirs.root, records=theirs.records, judged=theirs.judged, answers=theirs.answers, votes=theirs.votes,
+        tallies=theirs.tallies, participant=builder.participant,
+    )  # fmt: skip
+    theirs = replace(theirs, digest=digest)
+    message = messages.batch(domain=domain, batch=0, panel_round=view.panel_round, digest=digest)
+    keys = {bytes(key.pubkey()): key for key in market.validators}
+    behind = [(wallet, messages.sign(keys[wallet], message)) for wallet in view.panel[:3]]
+    stranger = Keypair()
+    await market.market.chain.airdrop(stranger.pubkey(), 10**9)
+    await market.market.chain.send(builder.settle(theirs, view, behind), payer=stranger, lookup_tables=builder.tables)
+
+    async def convicted() -> bool:
+        return await slashes(market, villain) == 1
+
+    await market.until(convicted, what="the slash", seconds=60)
+    assert [await slashes(market, one) for one in market.clients[1:3]] == [0, 0], "they signed one of the two"

@@ -356,8 +356,9 @@ class _Parts:
             watch=self.watch,
         )  # fmt: skip
         self.indexer = Indexer(
-            market, self.confirmer, on_request=changed, on_participant=self._changed, on_judged=self.watch.consider
-        )
+            market, self.confirmer, on_request=changed, on_participant=self._changed, on_judged=self.watch.consider,
+            on_settled=self.watch.settled,
+        )  # fmt: skip
         self.hub = hub
 
     async def _changed(self, one: Participant) -> None:

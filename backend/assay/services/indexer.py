@@ -41,7 +41,8 @@ REQUEST = {
 
 class Indexer:
     """Follows events until cancelled. `on_request` is called with the address of each request that changed,
-    `on_participant` with each participant that did, batches aside, `on_judged` with each that a batch judged.
+    `on_participant` with each participant that did, batches aside, `on_judged` with each that a batch judged,
+    `on_settled` with the event of each batch.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Indexer:
         on_request: Callable[[bytes], None],
         on_participant: Callable[[Participant], Awaitable[None]],
         on_judged: Callable[[Participant], None],
+        on_settled: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._market = market
         self._db = market.db
@@ -59,6 +61,7 @@ class Indexer:
         self._on_request = on_request
         self._on_participant = on_participant
         self._on_judged = on_judged
+        self._on_settled = on_settled
         self._taking = asyncio.Lock()
         """Held while an event is taken, and for all of a rebuild: an event half taken would move the cursor over those
         that are to be read again.
@@ -126,6 +129,7 @@ class Indexer:
             await self._market.requests.sync(bytes(data.request))
             self._on_request(bytes(data.request))
         elif event.name == "BatchSettled":
+            await self._on_settled(event)
             await self._refresh_payees(bytes(data.request), data.batch)
         elif event.name in PARTICIPANT:
             await self._refresh(data)

@@ -19,6 +19,7 @@ from assay.services.keeper.evidence import Evidence
 from assay.services.keeper.keeper import AT_ONCE, Keeper
 
 if TYPE_CHECKING:
+    from assay.chain.base import Event
     from assay.services.market import Market
     from assay.services.participants import Participant
 
@@ -54,6 +55,21 @@ class Watch:
             wallet, request=request, batch=batch, panel_round=panel_round, digest=digest, signature=signature
         ):
             self._wake.set()
+
+    async def settled(self, event: Event) -> None:
+        """A batch is on chain. Where that is not what the market proposed, its signatures are evidence."""
+        data = event.data
+        request, digest = bytes(data.request), bytes(data.digest)
+        row = await self._market.db.row("batch_head", request, data.batch)
+        if row is None or row["digest"] == digest:
+            return
+        landed = await self._market.chain.landed(event.signature)
+        signed = [one for one in landed.signed if one.before == "settle_batch"] if landed is not None else []
+        for wallet, signature in (pair for one in signed for pair in one.signatures):
+            await self.keep(
+                wallet, request=request, batch=data.batch, panel_round=data.panel_round, digest=digest,
+                signature=signature,
+            )  # fmt: skip
 
     async def run(self) -> None:
         """Until cancelled."""
