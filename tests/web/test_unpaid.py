@@ -49,7 +49,7 @@ async def test_what_is_right_and_not_paid_is_shown_with_its_reason(browser: Any,
     async with MarketProcesses(load(home=tmp_path / "home"), validators=3, say=lines.append) as market:
         buyer, idle, *honest = [Keypair() for _ in range(4)]
         await market.enrol([buyer], Role.BUYER, stake=0, spend=1_000)
-        await market.enrol([idle, *honest], Role.LABELER, stake=100)
+        await market.enrol([idle, *honest], Role.LABELER, stake=200)  # its strikes cost the idle one a part of it
         async with market.client(buyer) as client:
             items = [await client.upload(b"%d" % i, media_type="text/plain; charset=utf-8") for i in range(ITEMS)]
             spec = {
