@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assay import consensus_cli, keeper_cli, standing_cli
+from assay import consensus_cli, dispute_cli, keeper_cli, standing_cli
 from assay.errors import AssayError, ChainUnavailable
 from assay.simulate import cli as simulate_cli
 
@@ -35,6 +35,7 @@ app.command(name="consensus")(consensus_cli.consensus)
 app.command(name="simulate")(simulate_cli.simulate)
 app.command(name="standing")(standing_cli.standing)
 app.command(name="keeper")(keeper_cli.keeper)
+app.command(name="dispute")(dispute_cli.dispute)
 
 ROOT = Path(__file__).resolve().parents[2]
 

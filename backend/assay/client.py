@@ -411,6 +411,24 @@ class Client:
         """My answers, newest first."""
         return list((await self.call("GET", "/v1/answers", query={"request": request, "limit": limit}))["answers"])
 
+    async def rejection(self, answer: str) -> dict[str, Any]:
+        """The proof by which the rejection of an answer of mine can be disputed, the bond, and until when."""
+        return dict(await self.call("GET", f"/v1/answers/{answer}/proof"))
+
+    async def dispute(self, answer: str) -> dict[str, Any]:
+        """Disputes the rejection of an answer of mine; the dispute's address, with `signature` and `slot`."""
+        for attempt in range(TRIES):
+            try:
+                return await self.transact(f"/v1/answers/{answer}/dispute")
+            except ProgramError as error:  # a batch landed in between, and changed the way to the log's peaks
+                if error.code != "program_wrong_proof" or attempt == TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def disputed(self, answer: str) -> dict[str, Any]:
+        """How the dispute over an answer of mine stands."""
+        return dict(await self.call("GET", f"/v1/answers/{answer}/dispute"))
+
     async def earnings(self) -> dict[str, Any]:
         """What I earned."""
         return dict(await self.call("GET", "/v1/earnings"))

@@ -14,8 +14,7 @@ from assay.chain import tokens
 from assay.chain.ed25519 import signatures_instruction
 from assay.chain.instructions import Instructions
 from assay.chain.keys import ensure_key
-from assay.domain import batch as batches
-from assay.domain import merkle, messages
+from assay.domain import messages
 from assay.errors import ChainUnavailable
 from assay.services.proposals import Proposal
 from assay.services.settlement import Settler
@@ -40,28 +39,9 @@ class Dispute:
         return self.chain.program.codec.decode_account(bytes(account.data), name=name)
 
     async def open(self) -> None:
-        db, request = self.market.market.db, bytes(self.request)
-        row = await db.row("batch_by_number", request, 0)
-        made = batches.assemble(
-            await self.market.market.requests.spec(request),
-            domain=bytes((await self.state("Request", self.request)).domain),
-            tasks=Proposal.of_row(row).tasks(),
-            participant=lambda wallet: bytes(self.ix.addresses.participant(Pubkey(wallet))),
-        )
-        entry = made.answers[0]
-        assert row["answers"] == len(made.answers)
-        self.address = self.ix.addresses.dispute(self.request, entry.answer)
-        me, mint = self.labeler.key.pubkey(), self.market.market.faucet.mint
-        args = {
-            "answer_id": entry.answer, "task_id": entry.task, "confidence": entry.confidence,
-            "evidence": entry.evidence, "batch": 0, "index": 0, "settled_at": row["settled_time"],
-            "digest": row["digest"], "proof": list(merkle.proof(made.entries, 0)), "log_proof": [],
-        }  # fmt: skip
-        step = self.ix.open_dispute(
-            wallet=me, request=self.request, source=tokens.associated_address(me, mint), mint=mint,
-            token_program=tokens.TOKEN, args=args,
-        )  # fmt: skip
-        await self.chain.send([step], payer=self.labeler.key)
+        answers = await self.labeler.answers(request=str(self.request))
+        answer = min(one["answer"] for one in answers if one["verdict"] is False and one["batch"] == 0)
+        self.address = Pubkey.from_string((await self.labeler.dispute(answer))["dispute"])
 
     async def correct(self) -> None:
         """Shows the votes behind the rejection, once the dispute is upheld."""

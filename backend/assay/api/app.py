@@ -11,6 +11,7 @@ from assay import web as pages
 from assay.api import (
     agreement,
     buyers,
+    disputes,
     estimates,
     labelers,
     live,
@@ -33,7 +34,8 @@ def create_app(market: Market) -> web.Application:
     app[MARKET] = market
     app[METRICS] = Metrics()
     app[MOUNTED] = []
-    for module in (public, session, wallets, labelers, requests, buyers, agreement, estimates, standing, live):
+    work = (wallets, labelers, disputes, requests, buyers, agreement, estimates, standing)
+    for module in (public, session, *work, live):
         module.routes.mount(app)
     pages.mount(app)
     mounted = app[MOUNTED]

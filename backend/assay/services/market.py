@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from assay.services.items import Items
     from assay.services.judgements import Judgements
     from assay.services.participants import Participants
+    from assay.services.rejections import Rejections
     from assay.services.relay import Relay
     from assay.services.requests import Requests
     from assay.services.sessions import Sessions
@@ -82,6 +83,7 @@ class Market:
     earnings: Earnings = field(init=False)
     estimates: Estimates = field(init=False)
     funding: Funding = field(init=False)
+    rejections: Rejections = field(init=False)
     engine: Engine | None = None
     rpc_url: str | None = None
     faucet: Faucet | None = None
@@ -98,6 +100,7 @@ class Market:
         from assay.services.items import Items
         from assay.services.judgements import Judgements
         from assay.services.participants import Participants
+        from assay.services.rejections import Rejections
         from assay.services.relay import Relay
         from assay.services.requests import Requests
         from assay.services.sessions import Sessions
@@ -120,3 +123,4 @@ class Market:
         self.earnings = Earnings(self)
         self.estimates = Estimates(self)
         self.funding = Funding(self)
+        self.rejections = Rejections(self)

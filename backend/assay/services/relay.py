@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,13 @@ class Relay:
     async def claim_owed(self, wallet: bytes, *, mint_index: int = 0) -> list[Instruction]:
         """`claim_owed`: what could not be delivered, to the wallet's associated token account."""
         return await self._take("claim_owed", wallet, mint_index)
+
+    async def dispute(self, wallet: bytes, request: bytes, args: Mapping[str, Any]) -> Instruction:
+        """`open_dispute` with these proofs, its bond out of the wallet's associated token account."""
+        own, mint, program = await self._token(wallet, 0)
+        return self.build.open_dispute(
+            wallet=Pubkey(wallet), request=Pubkey(request), source=own, mint=mint, token_program=program, args=args
+        )
 
     async def _take(self, name: str, wallet: bytes, mint_index: int) -> list[Instruction]:
         """Tokens to the wallet's associated account, which is opened where it is not: mostly why they were owed."""
