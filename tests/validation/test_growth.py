@@ -17,12 +17,14 @@ CLASSES = ["cat", "dog", "owl"]
 MORE = {"more": {"most": 4, "confidence_bps": 7500}}
 
 
-async def crowd(stage: Callable[..., Any], *, items: int = 3, spec: Mapping[str, Any] = MORE, **settings: Any) -> Any:
+async def crowd(
+    stage: Callable[..., Any], *, items: int = 3, spec: Mapping[str, Any] = MORE, stake: str = "100", **settings: Any
+) -> Any:
     """A market with four labelers, and a request whose tasks get two answers at first."""
     market = await stage(**settings)
     await market.start_workers()
     buyer = await market.client("buyer")
-    labelers = [await market.client("labeler", stake="100") for _ in range(4)]
+    labelers = [await market.client("labeler", stake=stake) for _ in range(4)]
     address = await market.post(buyer, items=items, overlap=2, spec=dict(spec))
     return market, buyer, labelers, address
 
@@ -122,7 +124,7 @@ async def test_what_is_learned_of_labelers_decides_who_is_asked(stage: Callable[
     spec = {
         "assignment": "random", "consensus": {"method": "dawid_skene"}, "more": {"most": 5, "confidence_bps": 9000},
     }  # fmt: skip
-    market, buyer, labelers, address = await crowd(stage, items=80, spec=spec)
+    market, buyer, labelers, address = await crowd(stage, items=80, spec=spec, stake="300")  # for slashes on the way
     labelers.append(await market.client("labeler", stake="100"))
 
     async def decided() -> bool:
