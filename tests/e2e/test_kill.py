@@ -60,7 +60,7 @@ async def test_every_process_is_killed_and_nothing_is_lost_or_paid_twice(tmp_pat
         buyer_key = ensure_key(settings.keys_dir / "buyer.json")
         keys = [ensure_key(settings.keys_dir / f"crowd/{i}.json") for i in range(LABELERS)]
         await market.enrol([buyer_key], Role.BUYER, stake=0, spend=10_000)
-        await market.enrol(keys, Role.LABELER, stake=100)
+        await market.enrol(keys, Role.LABELER, stake=market.stakes.labeling(RECORDS))
         everyone = [key.pubkey() for key in (*keys, *market.validators, buyer_key)]
         before = await report.balances(market.chain, everyone)
         buyer = market.client(buyer_key)
