@@ -12,8 +12,8 @@ from tests.domain.test_methods import CASES, request
 
 from assay.domain import methods, spec, verdict
 from assay.domain.history import History
-from assay.domain.learning import LEAD, RECENT, learns, model_point
-from assay.domain.standing import FIRST_REFIT, refit_point
+from assay.domain.learning import RECENT, learns
+from assay.domain.standing import FIRST_REFIT, LEAD, point_in_use, refit_point
 from assay.domain.work import Answer, Task
 from assay.errors import FieldError
 
@@ -59,10 +59,10 @@ def settled(asked: spec.Spec, tasks: list[Task], *, size: int) -> tuple[dict[int
 
 def test_points_leave_time_to_learn() -> None:
     for records in (0, 31, FIRST_REFIT, 35, 36, 100, 1000, 100_000):
-        point = model_point(records)
+        point = point_in_use(records)
         assert point == 0 or refit_point(point) == point
         assert records >= point + point // LEAD
-    assert model_point(FIRST_REFIT) == 0 < model_point(2 * FIRST_REFIT)
+    assert point_in_use(FIRST_REFIT) == 0 < point_in_use(2 * FIRST_REFIT)
 
 
 @pytest.mark.parametrize("method", ["one_coin", "dawid_skene", "correlated", "auto"])
@@ -81,7 +81,7 @@ def test_batches_judged_by_models_beat_the_vote(method: str) -> None:
     together = sum(whole[index].label["value"] == truth[index] for index in late)
     assert right > voted
     assert right >= together - 8, "batches are judged about as well as all answers together"
-    assert history.point == model_point(600)
+    assert history.point == point_in_use(600)
 
 
 @pytest.mark.parametrize(("kind", "method"), CARRIED)

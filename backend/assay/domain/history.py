@@ -12,12 +12,12 @@ from typing import Any
 
 from assay.domain import learning
 from assay.domain.canonical import Json
-from assay.domain.learning import Model, model_point
+from assay.domain.learning import Model
 from assay.domain.messages import ACCEPT, REJECT
 from assay.domain.methods import MAJORITY
 from assay.domain.similarity import agrees
 from assay.domain.spec import Spec
-from assay.domain.standing import Register, refit_point
+from assay.domain.standing import Judged, Register, point_in_use, refit_point
 from assay.domain.verdict import value_of
 from assay.domain.work import Counters, Gold, Task
 from assay.errors import FieldError
@@ -44,8 +44,7 @@ class History:
         self._tasks: dict[int, Task] = {}
         self._counters: dict[bytes, Counters] = {}
         self._judged: list[tuple[list[tuple[bytes, Any]], Any | None]] = []
-        self._register = Register({}, None)
-        self._learned = 0
+        self._registers: dict[int, Register] = {0: Register({}, None)}
         self._models: dict[int, Model] = {}
 
     def __iter__(self) -> Iterator[Task]:
@@ -61,7 +60,7 @@ class History:
     @property
     def point(self) -> int:
         """From how many records the model in use is learned; 0: there is none yet, or never one."""
-        return model_point(len(self._tasks)) if learning.learns(self._spec) else 0
+        return point_in_use(len(self._tasks)) if learning.learns(self._spec) else 0
 
     @property
     def model(self) -> Model | None:
@@ -91,12 +90,16 @@ class History:
     def prepare(self) -> Callable[[], None] | None:
         """What can be learned before it is needed, to be called in any thread; None where nothing is to be learned."""
         point = refit_point(len(self._tasks)) if learning.learns(self._spec) else 0
-        if point == 0 or point in self._models:
+        tasks = None if point == 0 or point in self._models else list(islice(self._tasks.values(), point))
+        judged = self._judged[: refit_point(len(self._judged))]
+        if tasks is None and len(judged) in self._registers:
             return None
-        tasks = list(islice(self._tasks.values(), point))
 
         def learn() -> None:
-            self._models.setdefault(point, Model(self._spec, tasks))
+            if tasks is not None:
+                self._models.setdefault(point, Model(self._spec, tasks))
+            if len(judged) not in self._registers:
+                self._registers[len(judged)] = self._learned(judged)
 
         return learn
 
@@ -126,13 +129,16 @@ class History:
 
     @property
     def register(self) -> Register:
-        """The standings of voters (review) or labelers (agreement, single choice); learned anew only at
-        `standing.refit_point`s.
+        """The standings of voters (review) or labelers (agreement, single choice) in use: learned anew only at
+        `standing.refit_points`.
         """
-        point = refit_point(len(self._judged))
-        if point != self._learned:
-            agreement = self._spec.mode == "agreement"
-            classes = self._spec.schema["classes"] if agreement else (REJECT, ACCEPT)
-            self._register = Register.learn(self._judged, classes=classes)
-            self._learned = point
-        return self._register
+        point = point_in_use(len(self._judged))
+        if point not in self._registers:
+            self._registers[point] = self._learned(self._judged[:point])
+        for old in [one for one in tuple(self._registers) if one < point]:  # unlike models, never asked for again
+            self._registers.pop(old, None)
+        return self._registers[point]
+
+    def _learned(self, judged: Judged) -> Register:
+        classes = self._spec.schema["classes"] if self._spec.mode == "agreement" else (REJECT, ACCEPT)
+        return Register.learn(judged, classes=classes)

@@ -1,6 +1,6 @@
 """What a request's consensus method has learned of its labelers, from exactly the first records of the vote log.
 
-A method is fitted anew as the log grows (`standing.refit_point`) and judges everything between two fits by the last
+A method is fitted anew as the log grows (`standing.point_in_use`) and judges everything between two fits by the last
 one: a batch costs what its own answers cost, however long the log is. Who has the log has the same models: settler,
 validators, auditors.
 """
@@ -11,21 +11,13 @@ from collections.abc import Sequence
 
 from assay.domain import methods
 from assay.domain.spec import Spec
-from assay.domain.standing import refit_point
 from assay.domain.verdict import evidence
 from assay.domain.work import Task
 
-LEAD = 8
-"""A fit is used once the log is an eighth longer than what it was made from, so that it can be made beforehand."""
 RECENT = 500
 """Where nothing that is learned carries over (`methods.CARRIES_OVER`), so many of the last records are judged anew with
 each batch.
 """
-
-
-def model_point(records: int) -> int:
-    """How many of the first `records` records the model in use is fitted to: 0 for none yet, else a refit point."""
-    return refit_point(records - -(-records // (LEAD + 1)))
 
 
 def learns(spec: Spec) -> bool:

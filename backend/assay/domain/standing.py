@@ -1,9 +1,10 @@
 """Standings by wallet, from a request's log: what settler, validators and auditors all compute alike.
 
 Standings are learned anew after 32, 40, 50, 62, … judged answers, each time a quarter more, from exactly that many
-first ones of the log: everybody who has the log has the same register whenever it looks, nobody has to learn at each
-batch, and nobody is judged by less than four fifths of what is known of it. Before the first refit everybody is on
-trust, and fees are shared alike.
+first ones of the log: everybody who has the log has the same register whenever it looks, and nobody has to learn at
+each batch. What is learned from p answers is used once there are an eighth more, so that no batch waits for it: nobody
+is judged by less than seven tenths of what is known of it. Before the first everybody is on trust, and fees are shared
+alike.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from assay.domain.incentives import TRUST, Standings, explain, may_be_accepted, 
 
 FIRST_REFIT = 32
 METHOD = "dawid_skene"
+LEAD = 8
+"""What is learned from p records is used once there are p / LEAD more."""
 
 
 def refit_points(judged: int) -> Iterator[int]:
@@ -33,10 +36,15 @@ def refit_points(judged: int) -> Iterator[int]:
 
 
 def refit_point(judged: int) -> int:
-    """How many of the first judged answers the register is made of: the largest of 32, 40, 50, … not above `judged`,
-    or 0.
-    """
+    """How many of the first judged answers can be learned from: the largest of 32, 40, 50, … not above `judged`, or 0."""
     return max(refit_points(judged), default=0)
+
+
+def point_in_use(judged: int) -> int:
+    """How many of the first judged answers (or records) what is learned in use is made of: 0 for nothing yet, else the
+    largest refit point that the log has outgrown by an eighth, so that it could be learned beforehand.
+    """
+    return refit_point(judged - -(-judged // (LEAD + 1)))
 
 
 Judged: TypeAlias = Sequence[tuple[Sequence[tuple[bytes, Any]], Any | None]]
@@ -86,11 +94,10 @@ class Register:
         """From judged answers (or tasks) in the order of the log: each its votes (wallet, value), and the known value
         or None.
 
-        `judged` may be longer than the refit point: the rest is left out. Values are of `classes`; raises ValueError
+        `judged` may be longer than a refit point: the rest is left out. Values are of `classes`; raises ValueError
         for any other.
         """
-        first = judged[: refit_point(len(judged))]
-        place, answers = coded(first, classes=classes)
+        place, answers = coded(judged[: refit_point(len(judged))], classes=classes)
         if answers is None:
             return cls({}, None)
         suspects = suspect(answers, detect(answers))

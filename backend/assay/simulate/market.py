@@ -1,8 +1,8 @@
 """One crowd through the market: verdicts, standings, pay and strikes, batch after batch, as the market does it.
 
-Answers arrive task by task. At each refit the consensus and the standings are learned from all that is revealed so
-far; a batch is paid by the standings of the refit before it, so nobody's pay hangs on what is not yet known. Refits
-come where the market's register has them (`domain.standing`): after 32, 40, 50, … judged tasks.
+Answers arrive task by task. Consensus and standings are learned from exactly the first 32, 40, 50, … tasks, as the
+market's models and register are, and used where it uses them (`domain.standing.point_in_use`): tasks are judged and
+paid by what was learned before them, so nobody's pay hangs on what is not yet known.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.consensus import Answers, resolve
+from assay.consensus import Answers, fitted, resolve
 from assay.consensus.collusion import Collusion, detect
 from assay.consensus.suspects import suspect
 from assay.domain.incentives import Evidence, Standings, evidence, may_be_accepted, split_units, standings
-from assay.domain.standing import refit_points
+from assay.domain.standing import METHOD, point_in_use
 from assay.domain.strikes import is_outlier
 from assay.domain.tally import UNITS
 
@@ -63,25 +63,27 @@ def settle(answers: Answers, *, method: str, error_rate: int, seed: int = 0) -> 
     """Run all answers through the market. Tasks are settled in the order of their codes."""
     workers = answers.n_workers
     order, bounds = _by_task(answers)
-    labels, final = np.full((2, answers.n_tasks), -1, np.int64)
+    labels = np.full(answers.n_tasks, -1, np.int64)
     paid, at_the_end = Earned.nothing(workers), Earned.nothing(workers)
     slashes, carried = np.zeros(workers, np.int64), np.zeros((2, workers), np.int64)
     standing = standings(answers.take(order[:0]), np.full(workers, 1.0 / answers.n_classes))
-    collusion: Collusion | None = None
-    for start, end in _batches(answers.n_tasks):
-        known = answers.take(order[: bounds[end]])
-        result = resolve(method, known, seed=seed)
-        final = result.labels.astype(np.int64)
-        labels[start:end] = final[start:end]
+    for start, end, point in _stretches(answers.n_tasks):
+        known = answers.take(order[: bounds[point]])
+        now = answers.take(order[bounds[start] : bounds[end]])
+        if point:
+            judged = fitted(method, known, seed=seed).predict(now)
+            standing = _standing(known, detect(known))
+        else:
+            judged = resolve(method, now, seed=seed)
+        labels[start:end] = judged.labels[start:end]
         for task in range(start, end):
             _pay(answers, order[bounds[task] : bounds[task + 1]], int(labels[task]), standing, seed, paid)
         for first in range(start, end, BATCH):
             batch = answers.take(order[bounds[first] : bounds[min(first + BATCH, end)]])
             _strike(evidence(batch, labels), carried, slashes, error_rate)
-        collusion = detect(known)
-        standing = standings(known, result.worker_skill, suspect(known, collusion).group_of)
-    if collusion is None:
-        collusion = detect(answers)
+    final = resolve(method, answers, seed=seed).labels.astype(np.int64)
+    collusion = detect(answers)
+    standing = _standing(answers, collusion)
     for task in range(answers.n_tasks):
         _pay(answers, order[bounds[task] : bounds[task + 1]], int(labels[task]), standing, seed, at_the_end)
     count = np.bincount(answers.worker, minlength=workers)
@@ -94,10 +96,17 @@ def _by_task(answers: Answers) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return order, np.searchsorted(answers.task[order], np.arange(answers.n_tasks + 1))
 
 
-def _batches(tasks: int) -> list[tuple[int, int]]:
-    """First and last + 1 task between two refits."""
-    ends = list(refit_points(tasks - 1))
-    return list(zip([0, *ends], [*ends, tasks], strict=True)) if tasks else []
+def _standing(known: Answers, collusion: Collusion) -> Standings:
+    """As `standing.Register` learns it."""
+    return standings(known, resolve(METHOD, known).worker_skill, suspect(known, collusion).group_of)
+
+
+def _stretches(tasks: int) -> list[tuple[int, int, int]]:
+    """First and last + 1 task of each stretch that is judged and paid by what is learned from the same first tasks, and
+    how many these are.
+    """
+    starts = [0, *(task for task in range(1, tasks) if point_in_use(task) != point_in_use(task - 1))]
+    return [(one, end, point_in_use(one)) for one, end in zip(starts, [*starts[1:], tasks], strict=True) if one < end]
 
 
 def _pay(answers: Answers, rows: NDArray[np.intp], label: int, standing: Standings, seed: int, to: Earned) -> None:

@@ -16,6 +16,7 @@ from assay.domain.assignment import Circle, place, start
 from assay.domain.assignment_log import Ended, HandOut, Header, More, Owners, read
 from assay.domain.messages import b58
 from assay.domain.spec import Spec
+from assay.domain.standing import point_in_use
 from assay.domain.verdict import value_of
 from assay.domain.votelog import Line
 from assay.domain.work import Later
@@ -89,7 +90,7 @@ class AssignmentAudit:
             if owners.owners_point(one.count) == one.count:
                 one.reached[one.count] = (at + self._paused) * 1000
         if spec.more is not None and learning.learns(spec) and not spec.weighs:
-            one.models.setdefault(learning.model_point(len(one.grown)), ((at + self._paused) * 1000, wall))
+            one.models.setdefault(point_in_use(len(one.grown)), ((at + self._paused) * 1000, wall))
 
     def check(self, request: bytes, *, program: bytes, domain: bytes, spec: Spec, logs: Logs, scope: Scope) -> int:
         """How many hand-outs there were; raises `Mismatch` at the first thing that does not fit.
