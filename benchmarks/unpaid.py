@@ -1,7 +1,7 @@
 """Whom pay by information leaves unpaid, by agreement: `./assay bench unpaid [--seeds N] [--json]`.
 
 A dozen labelers, two equally frequent classes, 400 tasks with three answers each, every tenth task gold; one labeler of
-another accuracy than the rest. Answers are paid by the register of the refit point before them, as in the market.
+another accuracy than the rest. Answers are paid by the register in use when they are settled, as in the market.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 from hashlib import sha256
-from itertools import pairwise
 
 import numpy as np
 
-from assay.domain.standing import Register, refit_points
+from assay.domain.standing import Register, point_in_use
 
 WORKERS, TASKS, OVERLAP, GOLD_EVERY = 12, 400, 3, 10
 CROWDS = ((0.5, 0.85), (0.6, 0.85), (0.65, 0.85), (0.7, 0.85), (0.75, 0.85), (0.65, 0.75), (0.65, 0.65), (0.75, 0.75))
@@ -35,15 +34,16 @@ def run(seed: int, one: float, others: float) -> tuple[int, int, int, int]:
         votes = [(wallet(int(who)), truth if rng.random() < accuracy[who] else 1 - truth) for who in chosen]
         judged.append((votes, truth if index % GOLD_EVERY == 0 else None))
     counts = np.zeros((2, 2), int)
-    for begin, end in pairwise([0, *refit_points(TASKS), TASKS]):
-        register = Register.learn(judged[:begin], classes=[0, 1])
-        for index in range(begin, end):
-            votes, known = judged[index]
-            label = int(2 * sum(value for _, value in votes) > OVERLAP) if known is None else known
-            for who, value in votes:
-                if value == label:
-                    paid = register.accepts(who, answer=sha256(who + index.to_bytes(4, "little")).digest())
-                    counts[int(who != wallet(0))] += (1, not paid)
+    point, register = -1, Register({}, None)
+    for index, (votes, known) in enumerate(judged):
+        if point_in_use(index) != point:
+            point = point_in_use(index)
+            register = Register.learn(judged[:point], classes=[0, 1])
+        label = int(2 * sum(value for _, value in votes) > OVERLAP) if known is None else known
+        for who, value in votes:
+            if value == label:
+                paid = register.accepts(who, answer=sha256(who + index.to_bytes(4, "little")).digest())
+                counts[int(who != wallet(0))] += (1, not paid)
     return counts[0, 0], counts[0, 1], counts[1, 0], counts[1, 1]
 
 

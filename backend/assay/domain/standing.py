@@ -36,7 +36,7 @@ def refit_points(judged: int) -> Iterator[int]:
 
 
 def refit_point(judged: int) -> int:
-    """How many of the first judged answers can be learned from: the largest of 32, 40, 50, … not above `judged`, or 0."""
+    """How many of the first judged answers can be learned from: the largest of 32, 40, … not above `judged`, or 0."""
     return max(refit_points(judged), default=0)
 
 
