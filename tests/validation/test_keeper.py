@@ -85,7 +85,7 @@ async def signed(client: Client, address: str, domain: bytes, *, digest: bytes, 
 
 
 async def test_two_signatures_are_kept_and_slashed_after_a_restart(stage: Callable[..., Any]) -> None:
-    market = await stage(keeper=False)
+    market = await stage(params={"panel_timeout": 600}, keeper=False)
     honest, villain, framed = market.clients[:3]
     buyer = await market.client("buyer")
     labelers = [await market.client("labeler", stake="100") for _ in range(3)]
@@ -147,7 +147,7 @@ async def test_two_signatures_are_kept_and_slashed_after_a_restart(stage: Callab
 
 async def test_a_proposal_that_is_taken_back_leaves_its_signatures(stage: Callable[..., Any]) -> None:
     """Who signed it and then signs the next one under its number has signed twice."""
-    market = await stage(keeper=False)
+    market = await stage(params={"panel_timeout": 600}, keeper=False)
     villain = market.clients[1]
     buyer = await market.client("buyer")
     labeler = await market.client("labeler", stake="100")
@@ -168,7 +168,7 @@ async def test_a_proposal_that_is_taken_back_leaves_its_signatures(stage: Callab
 
 
 async def test_the_keeper_can_be_switched_off(stage: Callable[..., Any]) -> None:
-    market = await stage(keeper=False)
+    market = await stage(params={"panel_timeout": 600}, keeper=False)
     names = {task.get_name() for task in asyncio.all_tasks()}
     assert "indexer" in names
     assert "keeper" not in names
