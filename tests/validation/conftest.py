@@ -21,6 +21,7 @@ from assay.server import Server
 from assay.services.audit import ChainReader, LogFolder, replay
 from assay.settings import Settings
 
+sys.path.insert(0, str(Path(__file__).parent))  # makes `disputed` importable: test folders are no packages
 JUDGES = Path(__file__).parent / "judges"
 CLASSES = ["cat", "dog", "owl"]
 
@@ -89,7 +90,11 @@ class Stage:
             "--key", str(self.home / f"validator{number}.json"),
             "--api", self.server.url, "--rpc", self.market.rpc_url, "--judge", judge, "--log-level", "debug",
             stdout=log, stderr=log,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(JUDGES), os.environ.get("PYTHONPATH", "")])},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(JUDGES), os.environ.get("PYTHONPATH", "")]),
+                "ASSAY_TEST_GATE": str(self.home / "gate"),
+            },
         )  # fmt: skip
         log.close()
 

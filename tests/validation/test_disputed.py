@@ -2,98 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from solders.instruction import AccountMeta
-from solders.pubkey import Pubkey
+from disputed import UNIT, rejected
 
-from assay.chain import tokens
-from assay.chain.ed25519 import signatures_instruction
-from assay.chain.instructions import Instructions
-from assay.chain.keys import ensure_key
 from assay.domain import messages
 from assay.errors import ChainUnavailable
 from assay.services.proposals import Proposal
 from assay.services.settlement import Settler
-
-UNIT = 10**6
-
-
-class Dispute:
-    """The dispute of the first rejection in batch 0 of a request, to its end."""
-
-    def __init__(self, market: Any, labeler: Any, address: str) -> None:
-        self.market = market
-        self.labeler = labeler
-        self.request = Pubkey.from_string(address)
-        self.chain = market.market.chain
-        self.ix = Instructions(self.chain.program)
-        self.operator = ensure_key(market.settings.operator_file)
-        self.address = Pubkey.default()
-
-    async def state(self, name: str, address: Pubkey) -> Any:
-        account = await self.chain.account(address)
-        return self.chain.program.codec.decode_account(bytes(account.data), name=name)
-
-    async def open(self) -> None:
-        answers = await self.labeler.answers(request=str(self.request))
-        answer = min(one["answer"] for one in answers if one["verdict"] is False and one["batch"] == 0)
-        self.address = Pubkey.from_string((await self.labeler.dispute(answer))["dispute"])
-
-    async def correct(self) -> None:
-        """Shows the votes behind the rejection, once the dispute is upheld."""
-        answer = (await self.state("Dispute", self.address)).answer_id
-        async with self.market.market.db.session() as session:
-            rows = await session.connection.fetch(
-                "select v.voter, v.vote, v.salt from votes v join answers a on a.id = v.answer and a.round = v.round"
-                " where a.id = $1 and v.vote is not null order by v.voter", bytes(answer),
-            )  # fmt: skip
-        votes = [{"voter": Pubkey(row["voter"]), "vote": int(row["vote"]), "salt": row["salt"]} for row in rows]
-        step = self.ix.correct_votes(
-            dispute=self.address, request=self.request, votes=votes, voters=[vote["voter"] for vote in votes]
-        )
-        await self.chain.send([step], payer=self.operator)
-
-    async def uphold(self) -> None:
-        """Draws its panel, has all of it vote for the labeler, ends it."""
-        draw = self.ix.draw_dispute_panel(dispute=self.address, request=self.request)
-        await self.chain.send([draw], payer=self.operator)
-        seed_slot = (await self.state("Dispute", self.address)).seed_slot
-        async with asyncio.timeout(60):
-            while await self.chain.slot() <= seed_slot:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        await self.chain.send([draw], payer=self.operator)
-        dispute = await self.state("Dispute", self.address)
-        keys = {key.pubkey(): key for key in self.market.validators}
-        panel = [wallet for wallet in dispute.panel if wallet in keys]
-        message = messages.dispute(
-            domain=bytes((await self.state("Request", self.request)).domain), dispute=bytes(self.address),
-            panel_round=dispute.panel_round, upheld=True,
-        )  # fmt: skip
-        signed = [(wallet, messages.sign(keys[wallet], message)) for wallet in panel]
-        vote = self.ix.vote_dispute(dispute=self.address, request=self.request)
-        mint = (self.market.market.faucet.mint, tokens.TOKEN)
-        seats = [AccountMeta(self.ix.addresses.participant(wallet), False, True) for wallet in panel]
-        end = self.ix.end_dispute(
-            expired=False, dispute=self.address, request=self.request, labeler=self.labeler.key.pubkey(),
-            mint=mint, bond_mint=mint, remaining=seats,
-        )  # fmt: skip
-        await self.chain.send([signatures_instruction(message, signed), vote], payer=self.operator)
-        await self.chain.send([end], payer=self.operator)
-
-
-async def rejected(market: Any, *, items: int, wrong: int) -> tuple[Any, Any, str, Dispute]:
-    """A request by review with rejected answers; buyer, another labeler, its address, the dispute of the first."""
-    await market.start_workers(judge="truth:judge")
-    buyer = await market.client("buyer")
-    first, second = [await market.client("labeler", stake="100") for _ in range(2)]
-    address = await market.post(buyer, mode="review", items=items)
-    await market.label(first, address, ["dog"] * wrong)  # the judge takes only cats
-    await market.until_settled(buyer, address, wrong)
-    return buyer, second, address, Dispute(market, first, address)
 
 
 async def test_a_batch_that_became_impossible_is_proposed_anew(

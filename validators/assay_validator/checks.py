@@ -47,6 +47,7 @@ class OnChain:
     since: int = 0
     panel_at: int = 0
     log_head: bytes = merkle.ZERO
+    peaks: tuple[bytes, ...] = ()
 
     @classmethod
     def of(cls, address: bytes, account: Any) -> OnChain:
@@ -68,6 +69,7 @@ class OnChain:
             since=max(account.last_settled_at, account.posted_at),
             panel_at=account.panel_at,
             log_head=bytes(account.log_head),
+            peaks=tuple(bytes(peak) for peak in account.peaks),
         )
 
 

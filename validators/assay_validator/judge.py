@@ -28,6 +28,8 @@ class Work:
 
     `spec`: the request's specification, checked against the chain. `item`: `{"cid", "media_type"}`. `content`: the
     labeler's answer, checked against its signature. `item_bytes()` fetches the item, checked against its CID.
+    `disputed`: it was rejected, its labeler disputes that, and this validator sits on the panel that decides, whose
+    number `round` is.
     """
 
     request: str
@@ -39,6 +41,7 @@ class Work:
     item: dict[str, Any]
     content: Any
     item_bytes: Callable[[], Awaitable[bytes]] = field(repr=False)
+    disputed: bool = False
 
 
 Judge = Callable[[Work], Awaitable[bool]]

@@ -16,6 +16,7 @@ class Metrics:
         registry = CollectorRegistry()
         self._connected = Gauge("assay_validator_connected", "Whether the live connection stands", registry=registry)
         self._votes = Counter("assay_validator_votes", "Votes committed", ["vote"], registry=registry)
+        self._decided = Counter("assay_validator_disputes", "Votes on disputes", ["vote"], registry=registry)
         self._signed = Counter("assay_validator_signed", "Batches co-signed", registry=registry)
         self._refused = Counter("assay_validator_refused", "What was refused", ["code"], registry=registry)
         self._seconds = Histogram("assay_validator_seconds", "Time a message took", ["kind"], registry=registry)
@@ -29,6 +30,10 @@ class Metrics:
     def voted(self, accept: bool) -> None:
         """A vote was committed."""
         self._votes.labels("accept" if accept else "reject").inc()
+
+    def decided(self, upheld: bool) -> None:
+        """A vote on a dispute was taken."""
+        self._decided.labels("uphold" if upheld else "dismiss").inc()
 
     def signed(self) -> None:
         """A batch was co-signed."""

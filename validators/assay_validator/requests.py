@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from solders.pubkey import Pubkey
 
 from assay.chain.base import Chain
@@ -30,14 +32,19 @@ class Requests:
         """The request as the chain has it; remembers every panel it sees."""
         known = self._requests.get(address)
         if known is None or fresh:
-            account = await self._chain.account(Pubkey(address))
-            if account is None or account.owner != self._chain.program.id:
-                raise Refused("unknown_request", "there is no such request on this chain")
-            decoded = self._chain.program.codec.decode_account(bytes(account.data), name="Request")
-            known = self._requests[address] = OnChain.of(address, decoded)
-            if known.panel:
-                self._state.keep_panel(known.domain, round=known.panel_round, members=known.panel)
+            known, _ = await self.read(address)
         return known
+
+    async def read(self, address: bytes) -> tuple[OnChain, Any]:
+        """The request as the chain has it now, with the decoded account. Raises `Refused` where there is none."""
+        account = await self._chain.account(Pubkey(address))
+        if account is None or account.owner != self._chain.program.id:
+            raise Refused("unknown_request", "there is no such request on this chain")
+        decoded = self._chain.program.codec.decode_account(bytes(account.data), name="Request")
+        known = self._requests[address] = OnChain.of(address, decoded)
+        if known.panel:
+            self._state.keep_panel(known.domain, round=known.panel_round, members=known.panel)
+        return known, decoded
 
     async def panel_request(self, address: bytes, panel_round: int) -> OnChain:
         """The request, read anew where it may have another panel than we know; an earlier panel is looked up."""

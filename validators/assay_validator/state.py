@@ -1,7 +1,8 @@
 """What a worker must never forget, in SQLite with a flush to disk before anything leaves the process.
 
-Three records: its own votes (a salt lost is a vote lost), the digests it has signed (two for one batch and round would
-be equivocation, which is slashed), and what the chain has settled (`settled`: nothing is paid twice).
+Three records: its own votes (a salt lost is a vote lost), the digests and the votes on disputes that it has signed (two
+for one batch, or dispute, and round would be equivocation, which is slashed), and what the chain has settled
+(`settled`: nothing is paid twice).
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ CREATE TABLE IF NOT EXISTS votes (
 CREATE TABLE IF NOT EXISTS signed (
     domain BLOB NOT NULL, batch INTEGER NOT NULL, round INTEGER NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY (domain, batch, round)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dispute_votes (
+    domain BLOB NOT NULL, dispute BLOB NOT NULL, round INTEGER NOT NULL, upheld INTEGER NOT NULL,
+    PRIMARY KEY (domain, dispute, round)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS panels (
     domain BLOB NOT NULL, round INTEGER NOT NULL, members BLOB NOT NULL,
@@ -144,3 +149,17 @@ class State:
             if before is not None and before != digest:
                 raise Refused("equivocation", f"batch {batch} of round {round} was signed with digest {before.hex()}")
             self._db.execute("INSERT OR IGNORE INTO signed VALUES (?, ?, ?, ?)", (domain, batch, round, digest))
+
+    def dispute_vote(self, domain: bytes, dispute: bytes, *, round: int) -> bool | None:
+        """How it voted (whether to uphold) in this round of a dispute, if it did."""
+        row = self._db.execute(
+            "SELECT upheld FROM dispute_votes WHERE domain = ? AND dispute = ? AND round = ?", (domain, dispute, round)
+        ).fetchone()
+        return None if row is None else bool(row[0])
+
+    def keep_dispute_vote(self, domain: bytes, dispute: bytes, *, round: int, upheld: bool) -> bool:
+        """Keep a vote unless there is one already; what stands is returned, and is all that may be signed."""
+        self._db.execute("INSERT OR IGNORE INTO dispute_votes VALUES (?, ?, ?, ?)", (domain, dispute, round, upheld))
+        kept = self.dispute_vote(domain, dispute, round=round)
+        assert kept is not None
+        return kept

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from solders.keypair import Keypair
 from assay.chain.base import Chain
 from assay.domain import canonical, messages
 from assay.errors import AssayError
-from assay_validator import checks
+from assay_validator import checks, disputes
 from assay_validator.checks import OnChain
 from assay_validator.judge import Judge, Work, judged
 from assay_validator.link import Link, Rejected
@@ -90,14 +91,15 @@ class Worker:
         handlers: dict[str, Callable[[dict[str, Any]], Any]] = {
             "work": self._vote,
             "openings": self._reveal,
+            "dispute": self._decide,
             "proposal": self._sign,
             "ready": self._begin,
             "standing": self._judged,
         }
         if kind not in handlers:
             return
-        names = ("batch", "panel_round", "request") if kind == "proposal" else ("answer", "round", "request")
-        key = (kind, *(message.get(name) for name in names))
+        names = {"proposal": ("batch", "panel_round", "request"), "dispute": ("dispute", "panel_round")}
+        key = (kind, *(message.get(name) for name in names.get(kind, ("answer", "round", "request"))))
         if key in self._busy:
             return
         task = asyncio.create_task(self._handle(kind, handlers[kind], message))
@@ -231,6 +233,31 @@ class Worker:
         )
         self._state.mark_revealed(request.domain, answer, round=round)
         log.debug("revealed", answer=answer.hex(), round=round)
+
+    async def _decide(self, message: dict[str, Any]) -> None:
+        """Judge a disputed answer anew and sign the vote; the same vote again where it was given before."""
+        seat = await disputes.seat(message, wallet=self.wallet, chain=self._chain, requests=self._requests)
+        domain, round = seat.request.domain, seat.dispute.round
+        upheld = self._state.dispute_vote(domain, seat.address, round=round)
+        if upheld is None:
+            work = replace(await self._work(seat.request, message, seat.answer, round), disputed=True)
+            labeler = messages.unb58(message["labeler"], field="labeler")
+            participant = self._requests.participant(labeler)
+            disputes.proven(seat, message, task=work.task_id, labeler=labeler, participant=participant)
+            async with self._judging:
+                accept = await judged(self._judge, work, until=float(message["vote_until"]))
+            upheld = self._state.keep_dispute_vote(domain, seat.address, round=round, upheld=accept)
+        await self._link.send(
+            {
+                "type": "dispute_vote",
+                "dispute": messages.b58(seat.address),
+                "panel_round": round,
+                "outcome": 1 if upheld else 2,
+                "signature": messages.sign(self.key, seat.message(upheld=upheld)).hex(),
+            }
+        )
+        self._metrics.decided(upheld)
+        log.info("dispute voted", dispute=messages.b58(seat.address), round=round, upheld=upheld)
 
     # -- settlement ---------------------------------------------------------------------------------------------------
 

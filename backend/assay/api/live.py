@@ -1,10 +1,10 @@
 """Validators' side of the API: a live connection that pushes work, openings and proposals, and the same over HTTP.
 
 Over the connection (`GET /v1/live`, a WebSocket, bearer token of a validator) each side sends JSON objects with a
-`type`. From here: `ready`, `work`, `openings`, `proposal`, `standing` (the chain changed the validator's account), and
-`ok` or `error` with the `ref` of what they answer.
-To here: `commit`, `reveal`, `sign`, `refuse`, each with a `ref` of the sender's choice. All are idempotent; who
-connects again is told again what is still to be done.
+`type`. From here: `ready`, `work`, `openings`, `proposal`, `dispute`, `standing` (the chain changed the validator's
+account), and `ok` or `error` with the `ref` of what they answer.
+To here: `commit`, `reveal`, `sign`, `refuse`, `dispute_vote`, each with a `ref` of the sender's choice. All are
+idempotent; who connects again is told again what is still to be done.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aiohttp import WSMsgType, web
 
 from assay.api.routing import ADDRESS, HEX32, Context, Model, Routes, View, field_error
 from assay.domain.messages import b58, unb58, unhex
-from assay.errors import AssayError, BadRequest, Forbidden, NotFound, Unavailable
+from assay.errors import AssayError, BadRequest, Conflict, Forbidden, Gone, NotFound, Unavailable
 from assay.services import votes
 from assay.services.engine import Engine
 from assay.services.hub import Connection
@@ -85,7 +85,17 @@ class Refuse(Model, tag_field="type", tag="refuse"):
     ref: U53 = 0
 
 
-Frame = Commit | Reveal | Sign | Refuse
+class DisputeVote(Model, tag_field="type", tag="dispute_vote"):
+    """The signed vote of a seat of a dispute's panel: 1 upholds the dispute, 2 dismisses it."""
+
+    dispute: Address
+    panel_round: U32
+    outcome: Annotated[int, msgspec.Meta(ge=1, le=2)]
+    signature: Hex64
+    ref: U53 = 0
+
+
+Frame = Commit | Reveal | Sign | Refuse | DisputeVote
 _decode = msgspec.json.Decoder(Frame).decode
 
 
@@ -95,6 +105,7 @@ class Todo(View):
     work: list[dict[str, Any]]
     openings: list[dict[str, Any]]
     proposals: list[dict[str, Any]]
+    disputes: list[dict[str, Any]]
 
 
 class Done(View):
@@ -153,6 +164,14 @@ async def receive(engine: Engine, wallet: bytes, frame: Frame) -> None:
                 panel_round=frame.panel_round,
                 reason=frame.reason,
                 detail=frame.detail,
+            )
+        case DisputeVote():
+            await engine.decide(
+                wallet,
+                dispute=unb58(frame.dispute, field="dispute"),
+                panel_round=frame.panel_round,
+                outcome=frame.outcome,
+                signature=bytes.fromhex(frame.signature),
             )
 
 
@@ -228,13 +247,14 @@ async def _write(socket: web.WebSocketResponse, connection: Connection) -> None:
 
 @routes.get("/v1/validator/work", auth=True, errors=(Forbidden, Unavailable))
 async def work(context: Context) -> Todo:
-    """What the signed-in validator has to do: answers to vote on, commitments to open, batches to co-sign."""
+    """What the signed-in validator has to do: answers to vote on, commitments to open, batches to co-sign, disputes."""
     wallet = await _validator(context)
     engine = _engine(context)
     return Todo(
         work=await votes.work(context.market.db, wallet),
         openings=await votes.openings(context.market.db, wallet),
         proposals=await engine.proposals(wallet),
+        disputes=await engine.disputes(wallet),
     )
 
 
@@ -262,6 +282,13 @@ async def sign(context: Context, body: Sign) -> Done:
 @routes.post("/v1/validator/refusals", auth=True, errors=(Forbidden, Unavailable))
 async def refuse(context: Context, body: Refuse) -> Done:
     """Says why a batch is not co-signed."""
+    await receive(_engine(context), await _validator(context), body)
+    return Done()
+
+
+@routes.post("/v1/validator/dispute-votes", auth=True, errors=(Forbidden, NotFound, Gone, Conflict, Unavailable))
+async def decide(context: Context, body: DisputeVote) -> Done:
+    """Votes on a dispute: the vote is on chain when this is answered."""
     await receive(_engine(context), await _validator(context), body)
     return Done()
 

@@ -23,6 +23,7 @@ from assay.domain.tally import Role
 from assay.errors import AssayError, Unavailable
 from assay.services import votes
 from assay.services.confirm import Confirmer
+from assay.services.disputes import Disputes
 from assay.services.handouts import HandOuts
 from assay.services.hub import Hub
 from assay.services.indexer import Indexer
@@ -137,6 +138,7 @@ class Engine:
             "hand-outs": parts.handouts.run,
             "housekeeping": self._keep_house,
             "reminders": self._remind,
+            "disputes": parts.disputes.run,
         }
         if self.market.settings.keeper:
             loops["keeper"] = parts.watch.run
@@ -191,6 +193,7 @@ class Engine:
         self._answers.set()
         if self.running:
             self.parts.settlement.wake(request)
+            self.parts.disputes.wake(request)
 
     async def _judge(self) -> None:
         """Opens rounds for new answers and wakes the settlers of requests that have something due."""
@@ -304,6 +307,16 @@ class Engine:
         """Batches that wait for the signature of `wallet`, as pushed."""
         return await self.parts.settlement.open_for(wallet)
 
+    async def disputes(self, wallet: bytes) -> list[dict[str, Any]]:
+        """Disputes that wait for the vote of `wallet`, as pushed."""
+        return await self.parts.disputes.open_for(wallet)
+
+    async def decide(self, wallet: bytes, *, dispute: bytes, panel_round: int, outcome: int, signature: bytes) -> None:
+        """Takes a vote on a dispute; raises as `Disputes.vote` does."""
+        await self.parts.disputes.vote(
+            wallet, dispute=dispute, panel_round=panel_round, outcome=outcome, signature=signature
+        )
+
     async def log_lines(self, request: bytes, *, after: int = 0) -> AsyncGenerator[bytes, None]:
         """The published log of a request without its first `after` lines, in pieces. Raises `NotFound`."""
         await self.market.requests.info(request)
@@ -326,6 +339,7 @@ class Engine:
                 *await votes.work(self.market.db, wallet),
                 *await votes.openings(self.market.db, wallet),
                 *await self.proposals(wallet),
+                *await self.disputes(wallet),
             ]
         except AssayError as error:
             log.warning("validator not told its work", wallet=b58(wallet), error=str(error))
@@ -350,6 +364,7 @@ class _Parts:
         self.publisher = Publisher(market, self.handouts)
         self.confirmer = Confirmer(market, self.publisher)
         self.verdicts = Verdicts(market, hub=hub, panels=self.panels)
+        self.disputes = Disputes(market, hub=hub, operator=operator)
         self.watch = Watch(market, operator, Evidence(market))
         self.settlement = Settlement(
             market, hub=hub, panels=self.panels, operator=operator, tables=self.tables, confirmer=self.confirmer,

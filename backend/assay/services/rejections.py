@@ -15,7 +15,7 @@ from assay.chain.addresses import Addresses
 from assay.domain import entries, merkle, money
 from assay.domain.entries import ACCEPTED, REJECTED, UNPAID, AnswerEntry, RecordEntry
 from assay.domain.messages import b58
-from assay.errors import AlreadyDone, Conflict, Forbidden, Gone, NotFound, Unavailable
+from assay.errors import AccountMalformed, AlreadyDone, Conflict, Forbidden, Gone, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from assay.services.market import Market
@@ -184,7 +184,10 @@ class Rejections:
         account = await self._market.chain.account(dispute)
         if account is None or account.owner != self._market.chain.program.id:
             return None
-        return self._market.chain.program.codec.decode_account(bytes(account.data), name="Dispute")
+        try:
+            return self._market.chain.program.codec.decode_account(bytes(account.data), name="Dispute")
+        except AccountMalformed:  # another of the program's accounts
+            return None
 
     async def _entries(self, request: bytes, batch: int, answer: bytes) -> tuple[tuple[bytes, ...], int]:
         """A batch's entries, and the place of an answer's among them."""
