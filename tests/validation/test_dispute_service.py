@@ -141,6 +141,9 @@ async def test_what_nobody_decides_lapses_and_is_closed(stage: Callable[..., Any
     after = await person(market, me)
     assert (after.owed[0], after.kinds[0]) == (BOND, (0, 1))
     assert await market.balance(dispute.labeler) == before - BOND
+    for key in market.validators:  # three, so each sat in each panel; the last may not have had its time
+        found = await person(market, bytes(key.pubkey()))
+        assert found.counters["strikes"] >= 2 or found.counters["slashes"] == 1, "slashed where the rule convicts"
     lamports = (await dispute.labeler.balance())["lamports"]
 
     async def closed() -> bool:

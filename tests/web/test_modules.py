@@ -260,6 +260,40 @@ async def test_only_what_was_asked_for_is_signed(page: Any, server: Server) -> N
         assert "transaction" in refusal, (name, refusal)
 
 
+async def test_a_dispute_is_signed_over_the_answer_that_was_meant(page: Any, server: Server) -> None:
+    relay, wallet, answer = server.market.relay, Keypair().pubkey(), b"\xab" * 32
+    entry = (await server.market.terms.market()).mints[0]
+    token = {"mint": Pubkey(bytes(entry.mint)), "token_program": Pubkey(bytes(entry.token_program))}
+    args = {
+        "answer_id": answer, "task_id": bytes(32), "confidence": 10_000, "evidence": bytes(32), "batch": 2**40,
+        "index": 3, "settled_at": 1_700_000_000, "digest": bytes(32), "proof": [bytes(32)] * 5, "log_proof": [],
+    }  # fmt: skip
+    request = Keypair().pubkey()
+    theirs = associated_address(Keypair().pubkey(), token["mint"], token_program=token["token_program"])
+    steps = [
+        await relay.dispute(bytes(wallet), bytes(request), args),
+        await relay.dispute(bytes(wallet), bytes(request), args | {"answer_id": bytes(32)}),
+        relay.build.open_dispute(wallet=wallet, request=request, source=theirs, args=args, **token),
+    ]
+    cut = Instruction(steps[0].program_id, bytes(steps[0].data)[:-1], list(steps[0].accounts))
+    made = [(await relay.unsigned([step], payer=bytes(wallet))).transaction for step in (*steps, cut)]
+    code = """
+        const [{ review }, { unbase64 }] = [await load("actions"), await load("bytes")];
+        const market = await (await fetch("/v1/market")).json();
+        const wanted = { open_dispute: { answer: argument.answer, bond: "10" } };
+        return Promise.all(argument.made.map((one) =>
+            review(unbase64(one), { wallet: argument.wallet, market, wanted }).then(
+                ({ lines }) => lines, (error) => error.message)));
+    """
+    argument = {"made": made, "wallet": str(wallet), "answer": answer.hex()}
+    lines, other, source, short = await run(page, server, code, argument)
+    assert "answer abababab" in lines[0]
+    assert "10 tokens" in lines[0]
+    assert "another answer" in other
+    assert "as its source" in source
+    assert "in a way not known" in short
+
+
 async def test_a_text_that_is_no_sign_in_of_here_is_not_signed(page: Any, server: Server) -> None:
     wallet = str(Keypair().pubkey())
     async with Client(server.url) as client:

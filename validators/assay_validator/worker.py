@@ -57,6 +57,7 @@ class Worker:
         )
         self._busy: dict[tuple[Any, ...], asyncio.Task[None]] = {}
         self._judging = asyncio.Semaphore(JUDGEMENTS)
+        self._deciding = asyncio.Semaphore(JUDGEMENTS)  # disputes have hours: those under way keep no vote waiting
 
     async def run(self) -> None:
         """Connect, work, connect again, until cancelled."""
@@ -244,7 +245,7 @@ class Worker:
             labeler = messages.unb58(message["labeler"], field="labeler")
             participant = self._requests.participant(labeler)
             disputes.proven(seat, message, task=work.task_id, labeler=labeler, participant=participant)
-            async with self._judging:
+            async with self._deciding:
                 accept = await judged(self._judge, work, until=float(message["vote_until"]))
             upheld = self._state.keep_dispute_vote(domain, seat.address, round=round, upheld=accept)
         await self._link.send(

@@ -48,7 +48,8 @@ export class Market extends EventTarget {
     const market = await this.terms({ signal });
     let agreed = null;
     for (let attempt = 1; ; attempt += 1) {
-      const unsigned = await this.api.post(path, body, { signal });
+      const made = await this.api.post(path, body, { signal });
+      const unsigned = made.unsigned ?? made;
       const { message, lines } = await review(unbase64(unsigned.transaction), {
         wallet: this.wallet.address, market, wanted,
       });

@@ -1,6 +1,7 @@
 // What the wallet earned: by mint, by payment, by answer.
 import { tokens } from "../actions.js";
-import { list, make, short, table, when } from "../dom.js";
+import { button, list, make, short, table, when } from "../dom.js";
+import { problem, say } from "../notices.js";
 import { poll } from "../poll.js";
 import { start } from "./start.js";
 
@@ -25,6 +26,16 @@ const reasons = async (answers, get) => {
   return found.map(({ request: one }) => make("p", {}, short(one.request), ` ${one.text}`));
 };
 
+// Disputes a rejection: what it costs is in the question before anything is signed.
+const disputing = (market, { answer }, signal) => button("Dispute", async () => {
+  problem(null);
+  const path = `/v1/answers/${answer}`;
+  const { bond } = await market.api.get(`${path}/proof`, { signal });
+  if (await market.transact(`${path}/dispute`, undefined, { open_dispute: { answer, bond } }, { signal })) {
+    say("The dispute is open. A larger panel votes anew; what comes of it is owed to you, under Wallet.");
+  }
+}, { failed: problem });
+
 // Batches of rejections alone name the wallet and pay it nothing.
 const paying = (payments) => payments.filter(({ amount }) => amount > 0);
 
@@ -36,6 +47,7 @@ export const earnings = async (market, main, { signal }) => {
   const given = make("div", { id: "answers" });
   const why = make("div", { id: "unpaid" });
   let told = 0;
+  let shown = "";
   main.replaceChildren(make("h2", { tabindex: "-1" }, "Earnings"), sums, paid, given, why);
   return poll(signal, EVERY, async () => {
     const get = (path) => market.api.get(path, { signal });
@@ -56,9 +68,15 @@ export const earnings = async (market, main, { signal }) => {
       when(one.paid_at), `${tokens(BigInt(one.amount), terms.mints[one.mint_index].decimals)}${one.owed ? ", owed" : ""}`,
       short(one.request), short(one.signature),
     ])));
-    given.replaceChildren(table("Last answers", ["When", "Answer", "Verdict", "Request"], answers.map((one) => [
-      when(one.submitted_at), brief(one.content), verdict(one), short(one.request),
-    ])));
+    const news = JSON.stringify(answers);
+    if (news !== shown) { // else the keyboard's place in the table is kept
+      shown = news;
+      given.replaceChildren(table("Last answers", ["When", "Answer", "Verdict", "Request"], answers.map((one) => [
+        when(one.submitted_at), brief(one.content),
+        [verdict(one), one.state === "settled" && !one.verdict ? disputing(market, one, signal) : null],
+        short(one.request),
+      ])));
+    }
     if (own.unpaid === told) return;
     told = own.unpaid;
     const found = await reasons(answers, get);
