@@ -155,6 +155,22 @@ async def test_what_nobody_decides_lapses_and_is_closed(stage: Callable[..., Any
     assert report.ok, report.finding
 
 
+async def test_an_upheld_dispute_whose_votes_are_lost_is_closed_all_the_same(stage: Callable[..., Any]) -> None:
+    market = await stage(params={"panel_timeout": 4, "dispute_window": 12})
+    _, _, _, dispute = await rejected(market, items=2, wrong=1)
+    async with market.market.db.session() as session:
+        await session.connection.execute("delete from votes")
+    await dispute.open()
+    await dispute.uphold()
+
+    async def closed() -> bool:
+        return await market.market.rejections.account(dispute.address) is None
+
+    assert not (await dispute.state()).corrected
+    await market.until(closed, what="dispute closed")
+    assert [(await person(market, bytes(key.pubkey()))).kinds[0][1] for key in market.validators] == [0, 0, 0]
+
+
 async def test_votes_are_taken_of_the_panel_alone(stage: Callable[..., Any]) -> None:
     """Over plain HTTP, as a worker of another make would: who may vote, on what, and that the first vote stands."""
     market = await stage(validators=6)

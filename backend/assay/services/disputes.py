@@ -46,6 +46,8 @@ LINGER = 5.0
 """Seconds in which the rest of a panel may still vote once a quorum has: each vote shown is judged."""
 FIRST_AGAIN, LAST_AGAIN = 0.5, 60.0
 """Seconds until what failed is tried again; doubled each time."""
+MISSES, MISSED = 5, 5.0
+"""Looks, and seconds between them, until an account that is not there is gone: a node may be behind its events."""
 AT_ONCE = 8
 SHOWN = 5.0
 """Seconds for which a proof is shown again as it is."""
@@ -79,6 +81,7 @@ class Disputes:
         self._decided: dict[Pubkey, float] = {}
         self._next: dict[Pubkey, float] = {}
         self._failures: dict[Pubkey, int] = {}
+        self._missing: dict[Pubkey, int] = {}
         self._look = asyncio.Event()
         self._reload_at = self._heard_until = 0.0
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -131,13 +134,15 @@ class Disputes:
                 wait = LAST_AGAIN
                 log.exception("dispute failed", dispute=str(one.address))
         self._next[one.address] = time.monotonic() + wait
+        if one.address in self._closed:
+            del self._next[one.address]
 
     async def _act(self, one: Known) -> float:
         """Seconds until the next look."""
         found, account = await self._read(one.address)
         if found is None:
-            self._forget(one)
-            return 0.0
+            return self._gone(one)
+        self._missing.pop(one.address, None)
         now = await self._market.terms.now()
         act = found.due(now)
         if act is not Act.VOTES:
@@ -158,12 +163,12 @@ class Disputes:
             case Act.EXPIRE:
                 seats = found.seats(voted=False) if found.timed_out(now) else ()
                 await self._end(one, found, account, expired=True, seats=seats)
-            case Act.CORRECT:
-                await self._correct(one, found)
-            case Act.CLOSE:
+            case Act.CORRECT if (votes := await self._votes(one, found)) is not None:
+                await self._correct(one, votes)
+            case Act.CLOSE | Act.CORRECT if now >= found.closable_at:
                 close = self._build.close_dispute(dispute=one.address, labeler=Pubkey(one.labeler))
                 await self._send(one, "closed", [close])
-            case Act.REST:
+            case _:
                 return max(float(found.closable_at - now), TICK)
         return 0.0
 
@@ -181,11 +186,15 @@ class Disputes:
             raise NotFound(f"there is no answer {one.answer.hex()}")
         return row
 
-    def _forget(self, one: Known) -> None:
-        """Its account is gone."""
-        self._closed.add(one.address)
-        for kept in (self._known, self._voting, self._decided, self._next, self._failures):
-            kept.pop(one.address, None)
+    def _gone(self, one: Known) -> float:
+        """Its account is not there: closed, once that is sure. Seconds until the next look."""
+        count = self._missing[one.address] = self._missing.get(one.address, 0) + 1
+        if count >= MISSES:
+            self._closed.add(one.address)
+            for kept in (self._known, self._decided, self._missing):
+                kept.pop(one.address, None)
+        self._voting.pop(one.address, None)
+        return MISSED
 
     # -- acts ---------------------------------------------------------------------------------------------------------
 
@@ -223,13 +232,14 @@ class Disputes:
         )
         await self._send(one, "expired" if expired else "resolved", [end])
 
-    async def _correct(self, one: Known, found: Dispute) -> None:
-        """Shows the votes behind an upheld rejection. Raises `NotFound` where this market has others."""
+    async def _votes(self, one: Known, found: Dispute) -> list[tuple[bytes, int, bytes]] | None:
+        """The votes (voter, vote, salt) behind the rejection; None where this market does not have them."""
         row = await self._answer(one)
         rows = await self._market.db.fetch("votes_of_rounds", [one.answer], [row["round"]])
         votes = sorted((vote["voter"], int(vote["vote"]), vote["salt"]) for vote in rows if vote["vote"] is not None)
-        if entries.review_evidence(votes) != found.evidence:
-            raise NotFound("the votes behind the rejection are not known here")
+        return votes if entries.review_evidence(votes) == found.evidence else None
+
+    async def _correct(self, one: Known, votes: Sequence[tuple[bytes, int, bytes]]) -> None:
         correct = self._build.correct_votes(
             dispute=one.address,
             request=Pubkey(one.request),
@@ -251,7 +261,13 @@ class Disputes:
     async def open_for(self, wallet: bytes) -> list[dict[str, Any]]:
         """Messages of type ``dispute``: what `wallet` still has to vote on in panels of disputes."""
         waiting = [(self._known[key], one) for key, one in self._voting.items() if wallet in one.seats(voted=False)]
-        return [await self._message(one, found) for one, found in waiting if one.address in self._voting]
+        told: list[dict[str, Any]] = []
+        for one, found in waiting:
+            try:
+                told.append(await self._message(one, found))
+            except AssayError as error:  # what else the wallet has to do is told all the same
+                log.warning("dispute not told", dispute=str(one.address), code=error.code, error=str(error))
+        return told
 
     async def _message(self, one: Known, found: Dispute) -> dict[str, Any]:
         """What a seat is shown: the answer, and the proof of its rejection. No votes: each is to judge by itself."""
