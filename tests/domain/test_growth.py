@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.domain.test_learning import CARRIED
 from tests.domain.test_learning import crowd as learned_crowd
 from tests.domain.test_learning import settled as settle
 from tests.domain.test_methods import CASES, EVERY
@@ -194,6 +195,23 @@ def test_every_kind_and_method_grows(kind: str, method: str) -> None:
     doubtful = grown(of, [truth, careless, truth, truth], history=history)
     assert len(doubtful.answers) == 4
     right(of, doubtful, history=history)
+
+
+@pytest.mark.parametrize(("kind", "method"), CARRIED)
+def test_tasks_that_can_grow_no_more_are_settled_by_every_model(kind: str, method: str) -> None:
+    """Also where there is nothing else to look at: a batch of such tasks alone must not stop a request for good."""
+    form, truth, careless = CASES[kind]
+    of = asked(kind=kind, schema=form, method=method, overlap=2, most=4, target=9900, items=[ITEM] * 60)
+    history = History(of)
+    history.add(Task(i, answers(of, [truth, truth, truth, careless])) for i in range(40))
+    assert history.model is not None
+    full = Task(50, answers(of, [truth, careless, truth, careless]))
+    full = replace(full, later=tuple((one.labeler, 0) for one in full.answers[2:]))
+    assert growth.growing(of, [], history=history) == growth.growing(of, [full], history=history) == frozenset()
+    growth.check(of, [full], history=history, closing=False)
+    other = grown(of, [truth, careless, careless, truth], index=51, history=history)
+    growth.check(of, [full, other], history=history, closing=False)
+    growth.check(of, [other], history=history, closing=False)
 
 
 @pytest.mark.parametrize("method", ["one_coin", "dawid_skene", "correlated", "auto", "weighted"])

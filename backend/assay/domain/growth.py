@@ -34,11 +34,12 @@ def confidences(spec: Spec, tasks: Iterable[Task], *, history: History | None, p
     """Confidence of each task's answers (basis points, by task index) under the model of `point`. Raises `FieldError`
     for a point that no model is of.
     """
+    some = list(tasks)
     model = None if history is None else history.model_at(point)
-    if model is not None:
-        return {index: confidence for index, (_, confidence) in model.labels(list(tasks)).items()}
+    if model is not None and some:  # of no answers at all not every kind can make columns
+        return {index: confidence for index, (_, confidence) in model.labels(some).items()}
     out = {}
-    for task in tasks:
+    for task in some:
         values = [verdict.value_of(answer.content) for answer in task.answers]
         out[task.index] = verdict.majority(spec.kind, spec.schema, values)[1]
     return out
