@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from tests.domain.test_methods import CASES, request
 
 from assay.domain import methods, spec, verdict
 from assay.domain.history import History
-from assay.domain.learning import RECENT, learns
+from assay.domain.learning import RECENT, Model, learns
 from assay.domain.standing import FIRST_REFIT, LEAD, point_in_use, refit_point
 from assay.domain.work import Answer, Task
 from assay.errors import FieldError
@@ -114,6 +116,7 @@ def test_strangers_count(kind: str, method: str) -> None:
 
 def test_who_looks_when_makes_no_difference() -> None:
     asked, tasks, _ = crowd("dawid_skene", tasks=300)
+    asked = spec.parse(asked.document | {"more": {"most": 6, "confidence_bps": 8000}})
     eager, late = History(asked), History(asked)
     for start in range(0, 300, 10):
         chunk = tasks[start : start + 10]
@@ -129,6 +132,74 @@ def test_who_looks_when_makes_no_difference() -> None:
         assert other is not None
         assert one.labels(asked_now) == other.labels(asked_now)
     assert eager.prepare() is None, "nothing is learned twice"
+
+
+def test_what_is_being_learned_is_not_learned_again() -> None:
+    """A market looks many times a second: what is asked for beforehand is in hand until it is there, or has failed."""
+    asked, tasks, _ = crowd("dawid_skene", tasks=300)
+    history = History(asked)
+    history.add(tasks[:FIRST_REFIT])
+    learn = history.prepare()
+    assert learn is not None
+    assert history.prepare() is None
+    history.add(tasks[FIRST_REFIT:])
+    later = history.prepare()
+    assert later is not None, "the next point is another matter"
+    learn()
+    later()
+    assert history.prepare() is None
+
+
+def test_what_could_not_be_learned_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, tasks, _ = crowd("dawid_skene", tasks=40)
+    history = History(asked)
+    history.add(tasks)
+    learn = history.prepare()
+    assert learn is not None
+    with monkeypatch.context() as broken:
+        broken.setattr("assay.domain.history.Model", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            learn()
+    assert history.prepare() is not None
+
+
+def test_who_waits_for_a_model_does_not_learn_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, tasks, _ = crowd("dawid_skene", tasks=60)
+    history = History(asked)
+    history.add(tasks)
+    begun, go = Event(), Event()
+    made: list[int] = []
+
+    def slow(of: spec.Spec, some: list[Task]) -> Model:
+        made.append(len(some))
+        begun.set()
+        assert go.wait(30)
+        return Model(of, some)
+
+    monkeypatch.setattr("assay.domain.history.Model", slow)
+    learn = history.prepare()
+    assert learn is not None
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(learn)
+        assert begun.wait(30)
+        second = pool.submit(history.ready)
+        go.set()
+        first.result(30)
+        second.result(30)
+    assert made == [history.point]
+
+
+def test_models_are_kept_only_where_they_are_asked_for_again() -> None:
+    """With dynamic overlap an answer may have been asked for by any earlier one; else only the one in use is."""
+    asked, tasks, _ = crowd("dawid_skene", tasks=300)
+    grows = spec.parse(asked.document | {"more": {"most": 6, "confidence_bps": 8000}})
+    plain, growing = History(asked), History(grows)
+    for start in range(0, 300, 20):
+        for one in (plain, growing):
+            one.add(tasks[start : start + 20])
+            one.ready()
+    assert plain.learned == {plain.point}
+    assert growing.learned > plain.learned
 
 
 def test_a_point_must_be_one() -> None:

@@ -6,8 +6,9 @@ what a batch says follows from the log alone. Requests whose specification does 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 from assay.domain import learning
@@ -46,6 +47,8 @@ class History:
         self._judged: list[tuple[list[tuple[bytes, Any]], Any | None]] = []
         self._registers: dict[int, Register] = {0: Register({}, None)}
         self._models: dict[int, Model] = {}
+        self._in_hand: set[tuple[int, int]] = set()
+        self._learning = Lock()
 
     def __iter__(self) -> Iterator[Task]:
         """What a batch is judged together with where there is no model: all, or the last where none ever comes."""
@@ -68,7 +71,8 @@ class History:
         return self.model_at(self.point)
 
     def model_at(self, point: int) -> Model | None:
-        """The model learned from the first `point` records; None for 0. It is kept: there are few of them.
+        """The model learned from the first `point` records; None for 0. With dynamic overlap it is kept: there are few
+        of them. Else those before the one in use are not asked for again, and go.
 
         Raises `FieldError` for a point that no model was, or is yet, in use from.
         """
@@ -76,9 +80,25 @@ class History:
             return None
         if point > self.point or refit_point(point) != point:
             raise FieldError("point", f"is {point}", hint=f"a refit point up to {self.point}, or 0")
-        if point not in self._models:
-            self._models[point] = Model(self._spec, list(islice(self._tasks.values(), point)))
-        return self._models[point]
+        found = self._models.get(point)
+        if found is None:
+            found = self._model(point, list(islice(self._tasks.values(), point)))
+        if self._spec.more is None:
+            for old in [one for one in tuple(self._models) if one < self.point]:
+                self._models.pop(old, None)
+        return found
+
+    def _model(self, point: int, tasks: list[Task]) -> Model:
+        """Learns it, or waits for who is at it."""
+        with self._learning:
+            if point not in self._models:
+                self._models[point] = Model(self._spec, tasks)
+            return self._models[point]
+
+    @property
+    def learned(self) -> Set[int]:
+        """The points whose models are kept."""
+        return self._models.keys()
 
     def ready(self) -> None:
         """Learns what the next batch is judged and paid by, unless that is done: seconds, if the log is long."""
@@ -88,18 +108,25 @@ class History:
             _ = self.register
 
     def prepare(self) -> Callable[[], None] | None:
-        """What can be learned before it is needed, to be called in any thread; None where nothing is to be learned."""
+        """What can be learned before it is needed, to be called in any thread; None where nothing is to be learned, or
+        all of it was given out before: whoever has it must call it.
+        """
         point = refit_point(len(self._tasks)) if learning.learns(self._spec) else 0
+        count = refit_point(len(self._judged))
         tasks = None if point == 0 or point in self._models else list(islice(self._tasks.values(), point))
-        judged = self._judged[: refit_point(len(self._judged))]
-        if tasks is None and len(judged) in self._registers:
+        judged = None if count in self._registers else self._judged[:count]
+        if (tasks is None and judged is None) or (point, count) in self._in_hand:
             return None
+        self._in_hand.add((point, count))
 
         def learn() -> None:
-            if tasks is not None:
-                self._models.setdefault(point, Model(self._spec, tasks))
-            if len(judged) not in self._registers:
-                self._registers[len(judged)] = self._learned(judged)
+            try:
+                if tasks is not None:
+                    self._model(point, tasks)
+                if judged is not None:
+                    self._register(judged)
+            finally:
+                self._in_hand.discard((point, count))
 
         return learn
 
@@ -133,12 +160,17 @@ class History:
         `standing.refit_points`.
         """
         point = point_in_use(len(self._judged))
-        if point not in self._registers:
-            self._registers[point] = self._learned(self._judged[:point])
-        for old in [one for one in tuple(self._registers) if one < point]:  # unlike models, never asked for again
+        found = self._registers.get(point)
+        if found is None:
+            found = self._register(self._judged[:point])
+        for old in [one for one in tuple(self._registers) if one < point]:  # never asked for again
             self._registers.pop(old, None)
-        return self._registers[point]
+        return found
 
-    def _learned(self, judged: Judged) -> Register:
+    def _register(self, judged: Judged) -> Register:
+        """As `_model`."""
         classes = self._spec.schema["classes"] if self._spec.mode == "agreement" else (REJECT, ACCEPT)
-        return Register.learn(judged, classes=classes)
+        with self._learning:
+            if len(judged) not in self._registers:
+                self._registers[len(judged)] = Register.learn(judged, classes=classes)
+            return self._registers[len(judged)]
