@@ -80,7 +80,7 @@ def load(folder: Path) -> tuple[str, Any, Any]:
     rows: Any = read_csv(folder / "labels.csv", ("task", "worker", "label"), field="data", may_be_empty=blank)
     there = (folder / "truth.csv").exists()
     truth = read_pairs(folder / "truth.csv", field="data", may_be_empty=blank) if there else {}
-    kind = kind_of(rows)
+    kind = kind_of(rows, truth.values())
     if kind == "number":
         answers, codes = encode_numbers(rows)
         try:

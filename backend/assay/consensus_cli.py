@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from assay.consensus_kinds import (
     Row,
     choice,
     in_order,
+    is_number,
     multi_choice,
     numbers,
     parts_of,
@@ -107,7 +107,7 @@ def run(
     rows = [(task, worker, label) for task, worker, label in table]
     known = read_pairs(gold, field="gold", may_be_empty=blank) if gold else {}
     right = read_pairs(truth, field="truth", may_be_empty=blank) if truth else {}
-    chosen = (kind or kind_of(rows)).replace("_", "-")
+    chosen = (kind or kind_of(rows, [*right.values(), *known.values()])).replace("_", "-")
     if chosen not in KINDS:
         raise FieldError("kind", f"is {kind!r}", hint=f"one of {', '.join(KINDS)}")
     name = (method or DEFAULT_METHOD[chosen]).replace("-", "_")
@@ -143,14 +143,15 @@ def resolve_rows(kind: str, rows: Sequence[Row], gold: Mapping[str, str], method
     return _RESOLVE[kind](rows, gold, method, seed)
 
 
-def kind_of(rows: Sequence[Row]) -> str:
-    """The kind that labels look like; `--kind` decides where they mislead.
+def kind_of(rows: Sequence[Row], known: Collection[str] = ()) -> str:
+    """The kind that labels look like; `--kind` decides where they mislead. `known`: labels of truth and gold.
 
     JSON objects are boxes, masks or key points; a>b of the same items always is a ranking; a|b is a set; text has three
     words or more on the mean and as many different ones as tasks, or more different ones than tasks (and than 20) that
-    are no numbers: classes come again. number: all labels are numbers, more than 20
-    different ones, and workers agree better by distance than by identity, beyond noise (Krippendorff's alpha, interval
-    against nominal): codes of classes have no distance to agree by. All else is a choice.
+    are no numbers: classes come again. number: all labels are numbers, and most known ones are numbers that nobody
+    answered (means of ratings); or there are more than 20 different ones, and one has a fraction, or workers agree
+    better by distance than by identity, beyond noise (Krippendorff's alpha, interval against nominal): codes of classes
+    have no distance to agree by. All else is a choice.
     """
     values = {row[2] for row in rows}
     shape = shape_of(row[2] for row in rows)
@@ -164,8 +165,15 @@ def kind_of(rows: Sequence[Row]) -> str:
     tasks = len({row[0] for row in rows})
     if words >= 3 and len(values) >= tasks:
         return "text"
-    if len(values) <= 20 or not all(_is_number(value) for value in values):
+    if not all(is_number(value) for value in values):
         return "text" if len(values) > max(20, tasks) else "choice"
+    numbers = {float(value) for value in values}
+    if all(map(is_number, known)) and 2 * sum(float(value) not in numbers for value in known) > len(known):
+        return "number"
+    if len(values) <= 20:
+        return "choice"
+    if any(not number.is_integer() for number in numbers):
+        return "number"
     from assay.consensus import encode
     from assay.consensus.agreement import krippendorff_alpha
 
@@ -191,7 +199,7 @@ def measure(kind: str, outcome: Outcome, truth: Mapping[str, str]) -> dict[str, 
         return {**measure_shapes(kind, found, {task: truth[task] for task in judged}), "judged": len(judged)}
     if kind == "number":
         for task in judged:
-            if not _is_number(truth[task]):
+            if not is_number(truth[task]):
                 raise FieldError("truth", f"gives task {task!r} the label {truth[task]!r}", hint="a number")
         error = sum(abs(float(found[task]) - float(truth[task])) for task in judged) / len(judged)
         return {"mae": error, "judged": len(judged)}
@@ -211,10 +219,3 @@ def measure(kind: str, outcome: Outcome, truth: Mapping[str, str]) -> dict[str, 
 def _value(kind: str, label: str) -> Any:
     mark = {"multi-choice": "|", "ranking": ">", "pairwise": ">"}.get(kind)
     return parts_of(label, mark) if mark else label
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

@@ -52,6 +52,14 @@ def in_order(values: set[str]) -> list[str]:
     return sorted(values)
 
 
+def is_number(text: str) -> bool:
+    """Whether a label is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 def number_or_none(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), 6)
 
@@ -104,8 +112,14 @@ def choice(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int)
 
 
 def numbers(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
+    from assay.consensus.number_answers import LARGEST
     from assay.consensus.numbers import encode_numbers, resolve_numbers
 
+    known = (("gold", f"task {task!r}", label) for task, label in gold.items())
+    for field, whose, label in (*(("labels", f"task {t!r}, worker {w!r}", label) for t, w, label in rows), *known):
+        if not is_number(label) or abs(float(label)) > LARGEST:
+            hint = f"a number such as 12.5, from -{LARGEST:g} to {LARGEST:g}"
+            raise FieldError(field, f"gives {whose} the label {label[:40]!r}", hint=hint)
     answers, codes = encode_numbers(rows, gold=gold)
     start = time.perf_counter()
     result = resolve_numbers(method, answers)

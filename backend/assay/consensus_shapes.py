@@ -54,10 +54,11 @@ def resolve_shapes(kind: str, rows: Sequence[Row], gold: Mapping[str, str], meth
 
     if method not in methods.NAMES[kind]:
         raise FieldError("method", f"is {method!r}", hint=f"one of {', '.join(methods.NAMES[kind])}")
-    schema = _schema(kind, [row[2] for row in rows] + list(gold.values()))
     keys = [f"task {task}, worker {worker}, answer {place + 1}" for place, (task, worker, _) in enumerate(rows)]
-    values = normal_forms(kind, dict(zip(keys, (row[2] for row in rows), strict=True)), schema)
-    known = normal_forms(kind, {f"gold of task {task}": label for task, label in gold.items()}, schema)
+    given = dict(zip(keys, (row[2] for row in rows), strict=True))
+    golden = {f"gold of task {task}": label for task, label in gold.items()}
+    schema = _schema(kind, {**given, **golden})
+    values, known = normal_forms(kind, given, schema), normal_forms(kind, golden, schema)
     answers = [(task, worker, values[key]) for key, (task, worker, _) in zip(keys, rows, strict=True)]
     truth = {task: known[f"gold of task {task}"] for task in gold}
     start = time.perf_counter()
@@ -79,12 +80,13 @@ def measure_shapes(kind: str, labels: Mapping[str, Any], truth: Mapping[str, str
     """`mean_iou` of labels with the truth for boxes (best pairs of one class; what has no partner counts 0) and masks;
     `mean_distance` in pixels for key points that both see, and `accuracy`, the share of points on whose being visible
     they agree."""
-    schema = _schema(kind, [*truth.values(), *map(json.dumps, labels.values())])
-    known = normal_forms(kind, {f"truth of task {task}": label for task, label in truth.items()}, schema)
+    right = {f"truth of task {task}": label for task, label in truth.items()}
+    schema = _schema(kind, {**right, **{f"label of task {task}": json.dumps(one) for task, one in labels.items()}})
+    known = normal_forms(kind, right, schema)
     pairs = [(value, known[f"truth of task {task}"]) for task, value in labels.items() if task in truth]
     if kind == "keypoints":
-        right = [(one[name] is None) == (two[name] is None) for one, two in pairs for name in one]
-        return {"mean_distance": _mean(_distances(pairs)), "accuracy": _mean([float(ok) for ok in right])}
+        seen = [(one[name] is None) == (two[name] is None) for one, two in pairs for name in one]
+        return {"mean_distance": _mean(_distances(pairs)), "accuracy": _mean([float(ok) for ok in seen])}
     return {"mean_iou": _mean([_alike(kind, one, two) for one, two in pairs])}
 
 
@@ -103,16 +105,16 @@ def _size(value: Any) -> dict[str, Any]:
     return {name: value.get(name) for name in ("width", "height")}
 
 
-def _schema(kind: str, labels: Iterable[str]) -> dict[str, Any]:
-    """What the labels themselves say of classes or points."""
+def _schema(kind: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """What the labels themselves, by what names them in an error, say of classes or points."""
     from assay.domain.schema import validate_schema
 
     if kind == "mask":
         return {}
     names: set[str] = set()
     most = 1
-    for label in labels:
-        value = _json("label", label)
+    for name, label in labels.items():
+        value = _json(name, label)
         if kind == "boxes" and isinstance(value, list):
             most = max(most, len(value))
             names |= {box["class"] for box in value if isinstance(box, dict) and isinstance(box.get("class"), str)}

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from assay.errors import FieldError
 
+LARGEST_VALUE = 16 << 20
+"""Characters of one value, such as a mask of a large picture. Python's own limit is 128 KiB."""
+
 
 def read_csv(
     path: Path, columns: Sequence[str], *, field: str, may_be_empty: Collection[str] = ()
@@ -19,6 +22,7 @@ def read_csv(
     `may_be_empty` may be), a row of another length, a file without rows or that is no CSV in UTF-8.
     """
     try:
+        csv.field_size_limit(LARGEST_VALUE)
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = [name.strip().lower() for name in next(reader, [])]

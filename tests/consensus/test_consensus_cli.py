@@ -86,9 +86,39 @@ def test_kind_is_read_from_the_labels() -> None:
     assert kind_of(codes) == "choice"
 
 
+def test_ratings_are_numbers_where_the_truth_lies_between_them(tmp_path: Path) -> None:
+    rows = [(str(t), str(w), str(1 + (t + w) % 5)) for t in range(30) for w in range(3)]
+    assert kind_of(rows) == kind_of(rows, ["1", "5.0"]) == "choice"
+    assert kind_of(rows, ["1.5", "3.25", "4"]) == "number"
+    assert kind_of(rows, ["good", "bad"]) == "choice"
+    labels = write(tmp_path / "l.csv", "task,worker,label\n" + "".join(f"{','.join(row)}\n" for row in rows))
+    result = run(labels, truth=write(tmp_path / "t.csv", "task,label\n1,3.4\n2,2.2\n"))
+    assert (result["kind"], result["judged"], "accuracy" in result) == ("number", 2, False)
+
+
+def test_one_number_each_is_no_class(tmp_path: Path) -> None:
+    assert kind_of([(str(t), "a", f"{t}.5") for t in range(30)]) == "number", "nobody to agree with"
+
+
+def test_what_is_no_number_is_named(tmp_path: Path) -> None:
+    good, bad = (write(tmp_path / f"{name}.csv", f"task,worker,label\n7,ann,{name}\n") for name in ("3", "nan"))
+    with pytest.raises(FieldError, match="task '7', worker 'ann' the label 'nan'") as caught:
+        run(bad, kind="number")
+    assert caught.value.field == "labels"
+    with pytest.raises(FieldError, match="task '7' the label 'x'") as caught:
+        run(good, kind="number", gold=write(tmp_path / "g.csv", "task,label\n7,x\n"))
+    assert caught.value.field == "gold"
+
+
+def test_a_value_may_be_as_long_as_a_large_mask(tmp_path: Path) -> None:
+    long = "x" * 200_000
+    labels = write(tmp_path / "l.csv", f"task,worker,label\n1,a,{long}\n1,b,{long}\n")
+    assert run(labels, kind="choice")["labels"] == {"1": long}
+
+
 def test_numbers_whose_squares_are_no_numbers_are_refused(tmp_path: Path) -> None:
     labels = write(tmp_path / "l.csv", "task,worker,label\n1,a,1e308\n1,b,-1e308\n2,a,3\n2,b,3\n")
-    with pytest.raises(FieldError, match=r"value: must lie between -1e\+100 and 1e\+100"):
+    with pytest.raises(FieldError, match=r"from -1e\+100 to 1e\+100"):
         run(labels, kind="number")
 
 
@@ -145,7 +175,7 @@ def test_masks_of_pictures_of_several_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "label", "message"),
     [
-        ("boxes", "cat", "is no JSON"),
+        ("boxes", "cat", "task a, worker x, answer 1: is no JSON"),
         ("boxes", '[{"class": "cat", "x": 1}]', r"task a, worker x, answer 1: value\[0\]"),
         ("mask", '{"width": 2, "height": 2, "runs": [3]}', "value.runs"),
         ("mask", '{"width": 2, "runs": [3]}', "height"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assay.domain.incentives import TRUST
-from assay.domain.standing import FIRST_REFIT, Register, refit_point, refit_points
+from assay.domain.standing import FIRST_REFIT, FIRST_USE, Register, point_in_use, refit_point, refit_points
 
 
 def wallet(number):
@@ -38,7 +38,20 @@ def test_before_the_first_refit_all_are_on_trust():
     register = Register.learn(log(FIRST_REFIT - 1), classes=[0, 1])
     assert set(register.weights(map(wallet, range(8))).values()) == {TRUST}
     assert register.accepts(wallet(0), answer=b"a")
-    assert "new here" in register.explain(wallet(0))
+    assert f"until {FIRST_USE} answers are judged" in register.explain(wallet(0))
+    assert (point_in_use(FIRST_USE - 1), point_in_use(FIRST_USE)) == (0, FIRST_REFIT)
+
+
+def test_who_comes_later_is_told_of_the_next_refit_not_of_the_first():
+    text = Register.learn(log(100), classes=[0, 1]).explain(wallet(99))
+    assert "new here" in text
+    assert "learned again" in text
+
+
+def test_a_voter_that_does_not_look_is_told_of_its_share():
+    text = Register.learn(log(1024), classes=[0, 1]).explain(wallet(0))
+    assert "answer without looking, or nearly so: your share stays this small" in text
+    assert "accepted" not in text, "a vote is not accepted or refused"
 
 
 def test_everybody_with_the_log_has_the_same_register():

@@ -86,6 +86,8 @@ def test_mixes_from_options():
     assert [name_of(mix) for mix in mixes_of([], 0.3)][:2] == ["all honest", "lazy 30 %"]
     with pytest.raises(FieldError, match="mix"):
         mixes_of(["lazy"], 0.3)
+    with pytest.raises(FieldError, match="shared_coin twice"):
+        mixes_of(["shared-coin=0.1", "shared_coin=0.2"], 0.3)
     with pytest.raises(FieldError, match="mix"):
         simulated({"clever": 0.1}, tasks=10, workers=5, overlap=2)
     with pytest.raises(InvalidAnswers):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from assay.domain.standing import FIRST_REFIT
+from assay.domain.standing import FIRST_USE
 from assay.domain.tally import UNITS
 from assay.services.proposals import Proposal
 
@@ -65,13 +65,13 @@ async def test_always_accepting_does_not_pay_by_information(stage: Callable[...,
             await market.until(lambda: all(map(market.connected, market.workers)), what="workers are back")
     rows = await market.market.db.fetch("batches_all")
     assert len(rows) >= 3
-    shares = {wallet: [0, 0] for wallet in wallets}  # before and after 32 answers: units
+    shares = {wallet: [0, 0] for wallet in wallets}  # before and after the first standings are used: units
     judged = 0
     for proposal in map(Proposal.of_row, rows):
         assert sum(one.units for one in proposal.tallies) == UNITS * proposal.judged
         for one in proposal.tallies:
             if one.wallet in shares:
-                shares[one.wallet][judged >= FIRST_REFIT] += one.units
+                shares[one.wallet][judged >= FIRST_USE] += one.units
         judged += proposal.judged
     (_, first), (_, second), (unknown, lazy) = (shares[wallet] for wallet in wallets)
     assert unknown > 0, "on trust"

@@ -115,6 +115,7 @@ async def test_copies_see_what_is_suspected_and_honest_ones_do_not(stage: Callab
     copy, honest = [(await one.standing(request=address))["request"] for one in (labelers[0], labelers[5])]
     assert copy["group_size"] == 3
     assert "count together as one" in copy["text"]
+    assert "It costs no pay either." in copy["text"], "this request pays every right answer"
     assert "bound that chance does not pass" in copy["text"]
     assert (honest["group_size"], honest["settled"]) == (1, 90)
     assert "You are in no group" in honest["text"]

@@ -19,7 +19,7 @@ best reply to truth.
 `standings` gives each voter a weight of
 0 to 1000; the validation fee of a record (2520 units) is split over the voters who agreed with the verdict in
 proportion to their weights
-(`split_units`), and an answer that agrees with the label is accepted from whoever's record shows some
+(`split_units`), and an answer that agrees with the label is paid unless its labeler's record shows that there is none
 (`may_be_accepted`). Nothing is ever
 negative, and newcomers start with a small weight on trust that their own record replaces.
 
@@ -59,7 +59,7 @@ not all its pay.
 """
 
 LEAST_INFORMATION = 0.25
-"""A labeler whose record shows less than this is not accepted: about what being right in 62 of 100 cases on two
+"""A labeler whose record shows less than this is not paid: about what being right in 62 of 100 cases on two
 classes gives.
 """
 
@@ -174,7 +174,7 @@ def split_units(weights: Sequence[int], agreed: Sequence[bool]) -> tuple[int, ..
 
 
 def may_be_accepted(standing: Standings, worker: int, lot: int = 0) -> bool:
-    """Whether an answer of this labeler that agrees with the label is accepted (agreement mode).
+    """Whether an answer of this labeler that agrees with the label is paid (agreement mode).
 
     To refuse right answers takes proof: the record must show (one-sided 95 %) that there is less information in it
     than `LEAST_INFORMATION`. A suspected group of k earns as one labeler: `lot`, an integer from public randomness and
@@ -225,8 +225,8 @@ def explain(standing: Standings, worker: int) -> str:
             )
         if not looks(standing, worker):
             text += (
-                " Your record shows that you answer without looking: your answers are not accepted until later ones, "
-                "or gold tasks, show otherwise."
+                " Your record shows that you answer without looking, or nearly so: your share stays this small until "
+                "later answers, or gold tasks, show otherwise."
             )
     if size > 1:
         text += (

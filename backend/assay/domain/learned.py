@@ -63,8 +63,8 @@ class Learned:
             group = self.collusion.groups[int(self.collusion.as_one[at])]
             return text + (
                 f" {group.explain()} You are one of them: their answers to one task count together as one. Suspicion "
-                "is no strike and costs no pay by itself: an answer that agrees with the label is accepted."
+                "is no strike: an answer that agrees with the label is accepted."
             )
         if self.collusion.hostile[at]:
             text += " You are wrong more often than chance (one-sided, p < 0.001 over all labelers of the request)."
-        return text + " You are in no group that answers as one."
+        return text + " You are in no group whose answers count once for the labels."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.domain.incentives import LEAST_INFORMATION, PROOF, looks
-from assay.domain.standing import FIRST_REFIT, Register
+from assay.domain.standing import FIRST_USE, Register
 
 
 def explain(register: Register, wallet: bytes) -> str:
@@ -11,7 +11,7 @@ def explain(register: Register, wallet: bytes) -> str:
     at, standing = register.place.get(wallet), register.standing
     if at is None or standing is None:
         return (
-            f"Your right answers are paid, on trust: what a labeler's record shows is looked at once {FIRST_REFIT} "
+            f"Your right answers are paid, on trust: what a labeler's record shows is looked at once {FIRST_USE} "
             "tasks of the request are settled, and again as they grow by a quarter."
         )
     count, size = int(standing.answers[at]), int(standing.group_size[at])

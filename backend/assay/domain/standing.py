@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -46,6 +47,9 @@ def point_in_use(judged: int) -> int:
     """
     return refit_point(judged - -(-judged // (LEAD + 1)))
 
+
+FIRST_USE = next(judged for judged in count(FIRST_REFIT) if point_in_use(judged))
+"""Judged answers (or records) from which on anything learned is used."""
 
 Judged: TypeAlias = Sequence[tuple[Sequence[tuple[bytes, Any]], Any | None]]
 """Judged answers (or tasks) in the order of the log: each its votes (wallet, value), and the known value or None."""
@@ -125,8 +129,13 @@ class Register:
     def explain(self, wallet: bytes) -> str:
         """The rule's findings on this wallet in words."""
         at = self.place.get(wallet)
-        if at is None or self.standing is None:
-            return f"You are new here: paid on trust (weight {TRUST}) until {FIRST_REFIT} answers are judged."
+        if self.standing is None:
+            return f"You are new here: paid on trust (weight {TRUST}) until {FIRST_USE} answers are judged."
+        if at is None:
+            return (
+                f"You are new here: paid on trust (weight {TRUST}) until standings are learned again, as the judged "
+                "answers of the request grow by a quarter."
+            )
         text = explain(self.standing, at)
         if self.suspects is not None and self.group_size(wallet) > 1:
             text += f" Of your group: {self.suspects.groups[int(self.suspects.group_of[at])].explain()}"

@@ -189,6 +189,8 @@ class Standings:
                         unpaid = await self._db.value("unpaid_of", request, wallet)
                         register = await asyncio.to_thread(lambda: log.history.register)
                         size, text = register.group_size(wallet), f"{text} {pay.explain(register, wallet)}"
+                    elif spec.mode == "agreement" and size > 1:
+                        text += " It costs no pay either."
                 except BaseException:
                     self._logs.pop(request, None)  # a thread may still be at it
                     raise

@@ -97,8 +97,11 @@ def mixes_of(given: Sequence[str], attackers: float) -> list[dict[str, float]]:
         mix: dict[str, float] = {}
         for text in given:
             name, _, share = text.partition("=")
+            name = name.strip().replace("-", "_")
+            if name in mix:
+                raise FieldError("mix", f"names {name} twice", hint="one share a strategy")
             try:
-                mix[name.strip().replace("-", "_")] = float(share)
+                mix[name] = float(share)
             except ValueError:
                 raise FieldError("mix", f"is {text!r}", hint="a strategy and its share, such as lazy=0.1") from None
         return [mix]
