@@ -74,11 +74,13 @@ async def test_a_validator_that_votes_against_the_others_is_slashed(stage: Calla
     assert report.slashes == 1
 
 
-async def signed(client: Client, address: str, domain: bytes, *, digest: bytes, by: Client | None = None) -> None:
-    """Sends a signature of batch 0 in the panel's first round."""
-    message = messages.batch(domain=domain, batch=0, panel_round=1, digest=digest)
+async def signed(
+    client: Client, address: str, domain: bytes, *, digest: bytes, by: Client | None = None, panel_round: int = 1
+) -> None:
+    """Sends a signature of batch 0, in the panel's first round where no other is named."""
+    message = messages.batch(domain=domain, batch=0, panel_round=panel_round, digest=digest)
     body = {
-        "type": "sign", "request": address, "batch": 0, "panel_round": 1, "digest": digest.hex(),
+        "type": "sign", "request": address, "batch": 0, "panel_round": panel_round, "digest": digest.hex(),
         "signature": messages.sign((by or client).key, message).hex(),
     }  # fmt: skip
     await client.call("POST", "/v1/validator/signatures", body=body)
@@ -113,6 +115,10 @@ async def test_two_signatures_are_kept_and_slashed_after_a_restart(stage: Callab
     for n in (8, 9, 10):  # more of the same is not kept: nobody fills the table
         with pytest.raises(Conflict):
             await signed(villain, address, domain, digest=bytes([n]) * 32)
+    for other_round in (0, 2, 2**32 - 1):
+        with pytest.raises(Conflict, match="round is 1"):
+            await signed(villain, address, domain, digest=made_up, panel_round=other_round)
+    assert len(await market.market.db.fetch("evidence_open")) == 2, "nor of rounds in which nobody settles"
     assert len(await market.market.db.fetch("evidence_pairs", 10)) == 2
     assert await slashes(market, villain) == 0
 

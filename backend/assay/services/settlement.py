@@ -389,15 +389,15 @@ class Settlement:
     ) -> None:
         """Takes a signature. Raises `NotFound`, `Conflict`, `Forbidden`, `SignatureInvalid`."""
         row = await self.market.db.row("batch_head", request, batch)
-        if row is not None and row["digest"] != digest:
-            await self.watch.keep(
-                wallet, request=request, batch=batch, panel_round=panel_round, digest=digest, signature=signature
-            )
         found = await self._open(request, batch, panel_round, wallet, row)
         if found is None:
             return
         proposed, view = found
         if digest != proposed:
+            # Of the panel in office alone: numbers and rounds that nobody settles by would fill the table.
+            await self.watch.keep(
+                wallet, request=request, batch=batch, panel_round=panel_round, digest=digest, signature=signature
+            )
             raise Conflict("the signature is over another digest than was proposed", field="digest")
         message = messages.batch(domain=view.domain, batch=batch, panel_round=panel_round, digest=digest)
         messages.verify(signature, key=wallet, message=message)

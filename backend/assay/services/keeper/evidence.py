@@ -1,7 +1,7 @@
 """Signatures of batches beside the proposal: kept until the chain has the Offence that they prove.
 
-A signature comes here only when it was verified, so nobody can be framed; two of a key are enough, so nobody can fill
-the table.
+A signature comes here only when it was verified, so nobody can be framed; and only under a number that is being settled
+by the panel in office, or was settled with it, two of a key at most, so nobody can fill the table.
 """
 
 from __future__ import annotations
