@@ -32,7 +32,8 @@ where a.id = $1 and v.vote is not null and b.settled_time is not null having cou
 select name, data from chain_events where data ->> 'dispute' = $1 and data ? 'dispute'
 
 -- judgement_events
-select name, data - 'payments' as data from chain_events where name = any($1::text[])
+-- In the order in which they came: a correction takes off what must have been counted before.
+select name, data - 'payments' as data from chain_events where name = any($1::text[]) order by received_at, slot, index
 
 -- judgements_clear
 delete from judgements
