@@ -69,7 +69,8 @@ def consensus(
     pixels row by row, background first, {"nose": {"x", "y"}, "tail": null}. In CSV, quotes inside a value are doubled.
 
     With --truth: accuracy (and mean_similarity for sets, rankings, text); mae for numbers; mean_iou for boxes and
-    masks; mean_distance in pixels for key points.
+    masks, accuracy being the share of 0.5 (masks 0.7) or more; mean_distance in pixels for key points, accuracy being
+    the share of points on whose being visible label and truth agree.
     """
     result = run(labels, truth=truth, gold=gold, method=method, kind=kind, seed=seed)
     if as_json:

@@ -158,7 +158,13 @@ def test_shapes_are_json_in_the_label_column(
     assert result["kind"] == kind
     assert result["labels"]["a"] == right
     assert result[measure] == pytest.approx(best, abs=0.2 if kind == "keypoints" else 1e-6)
-    assert result["judged"] == 2
+    assert (result["accuracy"], result["judged"]) == (1, 2)
+    far = [{**BOX, "x": 8}] if kind == "boxes" else {**MASK, "runs": [1, 1, 6]} if kind == "mask" else None
+    if far is not None:
+        wrong = run(
+            labels, truth=table(tmp_path / "w.csv", [("a", json.dumps(right)), ("b", json.dumps(far))], "task,label")
+        )
+        assert (wrong["accuracy"], 0.5 < wrong["mean_iou"] < 0.9) == (0.5, True)
     assert set(result["worker_skills"]) == set("xyz")
     (agreement,) = result["agreement"].values()
     assert agreement > 1 if kind == "keypoints" else 0.8 < agreement < 1
