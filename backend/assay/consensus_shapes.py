@@ -91,7 +91,8 @@ def measure_shapes(kind: str, labels: Mapping[str, Any], truth: Mapping[str, str
         seen = [(one[name] is None) == (two[name] is None) for one, two in pairs for name in one]
         return {"mean_distance": _mean(_distances(pairs)), "accuracy": _mean([float(ok) for ok in seen])}
     alike = [_alike(kind, one, two) for one, two in pairs]
-    least = (schema or validate_schema("mask", {"width": 1, "height": 1}))["agreement_bps"] / 10_000
+    given: Mapping[str, Any] = schema or validate_schema("mask", {"width": 1, "height": 1})
+    least = given["agreement_bps"] / 10_000
     return {"mean_iou": _mean(alike), "accuracy": _mean([float(one >= least) for one in alike])}
 
 
