@@ -430,18 +430,18 @@ async def test_slashes_change_the_validator_set() -> None:
 def by_information(*, forget: bool = False) -> World:
     """Three batches paid by information, of a panel of which one always accepts; `forget`: the last one as if new."""
     world = World()
-    root, opened = gold({index: "cat" for index in range(0, 48, 8)})
+    root, opened = gold({index: "cat" for index in range(0, 54, 9)})
     request = world.post(
-        items=[{"cid": CID, "media_type": "image/png"}] * 48,
+        items=[{"cid": CID, "media_type": "image/png"}] * 54,
         gold={"root": root.hex(), "count": 6},
         validation={"pay": "information"},
     )
     world.draw(request)
-    for start in range(0, 48, 16):
-        if forget and start == 32:
+    for start in range(0, 54, 18):
+        if forget and start == 36:
             request.history = History(request.spec)
         tasks = []
-        for index in range(start, start + 16):
+        for index in range(start, start + 18):
             right = index % 3 != 1
             answer = world.answer(request, index, "labeler 0", "cat" if right else "dog", [int(right), int(right), 1])
             tasks.append(Task(index, (answer,), opened.get(index)))
@@ -453,7 +453,7 @@ async def test_pay_by_information_fits() -> None:
     world = by_information()
     report = await replay(world, world)
     assert report.finding is None
-    assert report.paid_validators == {0: 48 * FEE}
+    assert report.paid_validators == {0: 54 * FEE}
 
 
 async def test_equal_pay_where_the_record_says_otherwise_is_found() -> None:
@@ -468,7 +468,7 @@ def unpaid(*, seen: str | None = "labeler 2") -> World:
     """
     world = World()
     request = world.post(
-        items=[{"cid": CID, "media_type": "image/png"}] * 48, mode="agreement", validation={"pay": "information"}
+        items=[{"cid": CID, "media_type": "image/png"}] * 54, mode="agreement", validation={"pay": "information"}
     )
     world.draw(request)
 
@@ -478,14 +478,14 @@ def unpaid(*, seen: str | None = "labeler 2") -> World:
                 world.answer(request, index, name, CLASSES[0 if name == idle else index % len(CLASSES)])
                 for name in ("labeler 0", "labeler 1", "labeler 2")
             ))
-            for index in range(start, start + 16)
+            for index in range(start, start + 18)
         ]  # fmt: skip
 
-    for start in range(0, 48, 16):
-        if start == 32 and seen != "labeler 2":
+    for start in range(0, 54, 18):
+        if start == 36 and seen != "labeler 2":
             request.history = History(request.spec)
             if seen is not None:
-                request.history.add([*tasks(0, seen), *tasks(16, seen)])
+                request.history.add([*tasks(0, seen), *tasks(18, seen)])
         world.settle(request, tasks(start, "labeler 2"))
     return world
 
@@ -494,17 +494,17 @@ async def test_right_answers_that_are_not_paid_fit() -> None:
     world = unpaid()
     report = await replay(world, world)
     assert report.finding is None
-    # Of 48 tasks a third has the label that the idle one always says; those of the last batch are not paid.
-    idle = [sum(index % 3 == 0 for index in range(start, start + 16)) for start in range(0, 48, 16)]
-    assert (report.answers, report.answers_accepted, report.answers_unpaid) == (144, 96 + sum(idle), idle[2])
-    assert report.paid_labelers == {0: PRICE * (96 + sum(idle[:2]))}
+    # Of 54 tasks a third has the label that the idle one always says; those of the last batch are not paid.
+    idle = [sum(index % 3 == 0 for index in range(start, start + 18)) for start in range(0, 54, 18)]
+    assert (report.answers, report.answers_accepted, report.answers_unpaid) == (162, 108 + sum(idle), idle[2])
+    assert report.paid_labelers == {0: PRICE * (108 + sum(idle[:2]))}
     assert f"{idle[2]} of them not paid" in str(report)
 
 
-@pytest.mark.parametrize(("seen", "said"), [(None, "0 instead of 5"), ("labeler 0", "16 instead of 0")])
+@pytest.mark.parametrize(("seen", "said"), [(None, "0 instead of 6"), ("labeler 0", "18 instead of 0")])
 async def test_pay_that_the_rule_does_not_give_is_found(seen: str | None, said: str) -> None:
     """An idle labeler who is paid; an honest one who is not."""
     found = await finding(unpaid(seen=seen))
     assert found is not None
     assert (found.check, found.batch) == ("unpaid", 2), str(found)
-    assert said in found.detail or "0 instead of 5" in found.detail
+    assert said in found.detail or "0 instead of 6" in found.detail

@@ -103,7 +103,7 @@ async def test_a_fresh_panel_goes_on(stage: Callable[..., Any], mode: str, spec:
 async def test_what_is_settled_is_not_settled_again_by_a_fresh_panel(stage: Callable[..., Any]) -> None:
     """A dishonest operator proposes a batch of the old panel's once more, under the next number."""
     market = await stage(params=TERMS, sign_timeout=1.5)
-    buyer, labelers, address = await begun(market, mode="agreement", items=6)
+    buyer, labelers, address = await begun(market, mode="agreement", items=10)
     await replaced(market)
     await more(market, buyer, labelers, address, 5)
     request, db = messages.unb58(address), market.market.db
@@ -131,7 +131,7 @@ async def test_what_is_settled_is_not_settled_again_by_a_fresh_panel(stage: Call
     connection = await asyncpg.connect(db.url)
     await connection.execute("delete from batches where request = $1 and batch = $2", request, number)
     await connection.close()
-    await more(market, buyer, labelers, address, 6)
+    await more(market, buyer, labelers, address, 10)
     await fits(market, address)
     await buyer.end(address)
     assert await kept(market, 4) > 0

@@ -13,14 +13,14 @@ from solders.keypair import Keypair
 
 from assay.client import Client
 from assay.demo.markets import MarketProcesses
-from assay.domain.standing import FIRST_REFIT
+from assay.domain.standing import FIRST_USE
 from assay.domain.tally import Role
 from assay.settings import load
 
 pytest.importorskip("sklearn", reason="the market's validators read digits with scikit-learn")
 
 CLASSES = ["cat", "dog", "owl"]
-ITEMS = FIRST_REFIT + 6
+ITEMS = FIRST_USE + 6
 SECONDS = 60_000
 
 
@@ -61,13 +61,13 @@ async def test_what_is_right_and_not_paid_is_shown_with_its_reason(browser: Any,
             address = str((await client.post({"spec": spec, "price": "1", "validation_fee": "0.04"}))["address"])
             await until(client, address, lambda now: now["request"]["state"] == "open")
             truth = [CLASSES[i % 3] for i in range(ITEMS)]
-            for start, end in ((0, FIRST_REFIT), (FIRST_REFIT, ITEMS)):
+            for start, end in ((0, FIRST_USE), (FIRST_USE, ITEMS)):
                 for key in honest:
                     await label(market, key, address, truth[start:end], start=start)
                 await label(market, idle, address, ["cat"] * (end - start), start=start)
                 now = await until(client, address, lambda now, all=3 * end: now["settled"] == all)
             unpaid = now["unpaid"]
-        assert unpaid == truth[FIRST_REFIT:].count("cat")
+        assert unpaid == truth[FIRST_USE:].count("cat")
 
         for key, expected in ((idle, unpaid), (honest[0], 0)):
             saved = tmp_path / "key.json"

@@ -14,7 +14,7 @@ from solders.keypair import Keypair
 from assay.domain import batch, messages, spec, votelog
 from assay.domain.history import History
 from assay.domain.spec import Spec
-from assay.domain.standing import FIRST_REFIT
+from assay.domain.standing import FIRST_USE
 from assay.domain.work import Task
 from assay_validator import checks
 from assay_validator.state import Refused, State
@@ -28,7 +28,7 @@ def make_spec(pay: str) -> Spec:
         {
             "title": "t", "instructions": "", "kind": "choice", "schema": {"classes": CLASSES},
             "mode": "agreement", "overlap": 3, "validation": {"pay": pay},
-            "items": [{"cid": CID, "media_type": "image/png"} for _ in range(FIRST_REFIT + 3)],
+            "items": [{"cid": CID, "media_type": "image/png"} for _ in range(FIRST_USE + 3)],
         }
     )  # fmt: skip
 
@@ -46,13 +46,13 @@ def tasks(asked: Spec, indices: range, *, idle: Keypair = IDLE) -> list[Task]:
 def after(asked: Spec, *, idle: Keypair = IDLE) -> History:
     """The request's earlier batches."""
     history = History(asked)
-    history.add(tasks(asked, range(FIRST_REFIT), idle=idle))
+    history.add(tasks(asked, range(FIRST_USE), idle=idle))
     return history
 
 
 def proposal(asked: Spec, history: History) -> dict[str, Any]:
     """What a settler proposes that goes by `history`: whole in itself."""
-    given = tasks(asked, range(FIRST_REFIT, FIRST_REFIT + 3))
+    given = tasks(asked, range(FIRST_USE, FIRST_USE + 3))
     made = batch.assemble(asked, domain=DOMAIN, tasks=given, participant=participant, history=history)
     return {
         "type": "proposal", "request": messages.b58(b"\1" * 32), "batch": 4, "panel_round": 2,
@@ -72,7 +72,7 @@ def state(tmp_path: Path) -> Iterator[State]:
 
 def check(asked: Spec, message: dict[str, Any], state: State) -> checks.Signable:
     return checks.proposal(
-        message, request=replace(on_chain(asked), records=FIRST_REFIT + 3), spec=asked, signer=wallet(PANEL[0]),
+        message, request=replace(on_chain(asked), records=FIRST_USE + 3), spec=asked, signer=wallet(PANEL[0]),
         state=state, participant=participant, history=after(asked),
     )  # fmt: skip
 
