@@ -126,7 +126,7 @@ COLUMNS = (
     ("honest", "honest workers flagged"),
     ("pay", "an attacker's pay per answer over an honest voter's, with the record that the run leaves"),
     ("new", "from the first answer on, in a crowd of which nobody is known"),
-    ("labeler", "as labelers: accepted answers instead of fees"),
+    ("labeler", "as labelers: paid answers instead of fees"),
     ("naive", "if whoever agrees were paid"),
     ("convicted", "slashes per attacker"),
     ("wrong", "records that are wrong because of the attack"),

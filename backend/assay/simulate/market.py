@@ -123,7 +123,7 @@ def _pay(answers: Answers, rows: NDArray[np.intp], label: int, standing: Standin
 
 
 def _lot(seed: int, task: int, worker: int) -> int:
-    """Public randomness of an answer, as the market takes it from the panel's seed and the answer's id."""
+    """An answer's lot, as the market takes it from the answer's id."""
     return int.from_bytes(sha256(f"lot {seed} {task} {worker}".encode()).digest()[:8], "little")
 
 
