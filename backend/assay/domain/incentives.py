@@ -63,7 +63,7 @@ LEAST_INFORMATION = 0.25
 classes gives.
 """
 
-PROOF = 1.64
+PROOF = 1.5
 """Standard errors above the estimate that must still lie below it."""
 
 SKILL_CAP = 0.95
@@ -176,7 +176,7 @@ def split_units(weights: Sequence[int], agreed: Sequence[bool]) -> tuple[int, ..
 def may_be_accepted(standing: Standings, worker: int, lot: int = 0) -> bool:
     """Whether an answer of this labeler that agrees with the label is paid (agreement mode).
 
-    To refuse right answers takes proof: the record must show (one-sided 95 %) that there is less information in it
+    To refuse right answers takes proof: the record must show (one-sided 93 %) that there is less information in it
     than `LEAST_INFORMATION`. A suspected group of k earns as one labeler: `lot`, an integer from public randomness and
     the answer's id, lets 1 in k pass.
     """
