@@ -9,7 +9,7 @@ pytest.importorskip("sklearn", reason="the demo's digits need scikit-learn")
 
 
 def test_png_round_trip_keeps_every_grey_level() -> None:
-    pixels = np.arange(64, dtype=np.float64) % 17
+    pixels = (np.arange(64) % 17).astype(np.float64)
     assert np.allclose(digits.from_png(digits.to_png(pixels)), pixels, atol=0.04)
 
 

@@ -346,7 +346,7 @@ async def test_a_suspected_group_has_one_voice(join, post, server: Server, tmp_p
     people = [await join("labeler", stake="100") for _ in range(9)]
     lot = random.Random(5)
     truth = [lot.choice("ab") for _ in range(items)]
-    said = [[one if lot.random() < 0.7 else "ab"[one == "a"] for one in truth] for _ in people]
+    said = [[one if lot.random() < 0.8 else "ab"[one == "a"] for one in truth] for _ in people]
     for copy in (1, 2, 3):
         said[copy] = said[0]
     for _ in range(24):
