@@ -340,7 +340,7 @@ async def test_open_assignment_is_not_logged(join, post, server: Server) -> None
 async def test_a_suspected_group_has_one_voice(join, post, server: Server, tmp_path: Path) -> None:
     """Copies are found at a refit point; from then on none of them is handed what another was."""
     server.market.settings = server.market.settings.model_copy(update={"skips_free": 500})
-    items = 300
+    items = 600
     address = (await post(await join("buyer"), items=items, overlap=4))["address"]
     request = unb58(address)
     people = [await join("labeler", stake="100") for _ in range(9)]
@@ -349,7 +349,7 @@ async def test_a_suspected_group_has_one_voice(join, post, server: Server, tmp_p
     said = [[one if lot.random() < 0.8 else "ab"[one == "a"] for one in truth] for _ in people]
     for copy in (1, 2, 3):
         said[copy] = said[0]
-    for _ in range(24):
+    for _ in range(50):
         for number, labeler in enumerate(people):
             leases = await labeler.claim(limit=5)
             if leases:
@@ -364,7 +364,7 @@ async def test_a_suspected_group_has_one_voice(join, post, server: Server, tmp_p
         settled = await session.connection.fetchval("select count(batch) from tasks where request = $1", request)
         batches = await session.connection.fetchval("select max(batch) + 1 from tasks where request = $1", request)
     point = 1 << int(settled).bit_length() - 1
-    assert point >= 128
+    assert point >= 256
     handouts.grown(request, batches=batches)
     async with asyncio.timeout(30):
         while (await server.market.db.row("owners_state", request))["point"] < point:  # noqa: ASYNC110
