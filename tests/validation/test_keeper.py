@@ -74,6 +74,17 @@ async def test_a_validator_that_votes_against_the_others_is_slashed(stage: Calla
     assert report.slashes == 1
 
 
+async def proposal(market: Any, client: Client) -> Any:
+    """The one proposal that waits for this validator's signature, once there is one."""
+
+    async def proposed() -> bool:
+        return bool((await client.call("GET", "/v1/validator/work"))["proposals"])
+
+    await market.until(proposed, what="a proposal")
+    (one,) = (await client.call("GET", "/v1/validator/work"))["proposals"]
+    return one
+
+
 async def signed(
     client: Client, address: str, domain: bytes, *, digest: bytes, by: Client | None = None, panel_round: int = 1
 ) -> None:
@@ -95,11 +106,7 @@ async def test_two_signatures_are_kept_and_slashed_after_a_restart(stage: Callab
     for labeler in labelers:
         await market.label(labeler, address, ["cat"])
 
-    async def proposed() -> bool:
-        return bool((await villain.call("GET", "/v1/validator/work"))["proposals"])
-
-    await market.until(proposed, what="a proposal")
-    (one,) = (await villain.call("GET", "/v1/validator/work"))["proposals"]
+    one = await proposal(market, villain)
     domain, digest = bytes.fromhex((await buyer.progress(address))["domain"]), bytes.fromhex(one["digest"])
     made_up = b"\x07" * 32
     with pytest.raises(Conflict, match="another digest"):
@@ -160,11 +167,7 @@ async def test_a_proposal_that_is_taken_back_leaves_its_signatures(stage: Callab
     address = await market.post(buyer, mode="agreement", items=1, overlap=1)
     await market.label(labeler, address, ["cat"])
 
-    async def proposed() -> bool:
-        return bool((await villain.call("GET", "/v1/validator/work"))["proposals"])
-
-    await market.until(proposed, what="a proposal")
-    (one,) = (await villain.call("GET", "/v1/validator/work"))["proposals"]
+    one = await proposal(market, villain)
     domain, digest = bytes.fromhex((await buyer.progress(address))["domain"]), bytes.fromhex(one["digest"])
     await signed(villain, address, domain, digest=digest)
     request = messages.unb58(address)

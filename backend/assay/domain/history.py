@@ -113,9 +113,11 @@ class History:
         """
         point = refit_point(len(self._tasks)) if learning.learns(self._spec) else 0
         count = refit_point(len(self._judged))
+        if (point, count) in self._in_hand:
+            return None
         tasks = None if point == 0 or point in self._models else list(islice(self._tasks.values(), point))
         judged = None if count in self._registers else self._judged[:count]
-        if (tasks is None and judged is None) or (point, count) in self._in_hand:
+        if tasks is None and judged is None:
             return None
         self._in_hand.add((point, count))
 
