@@ -36,6 +36,7 @@ from assay.errors import (
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+    UploadLimit,
     tree,
 )
 
@@ -163,8 +164,8 @@ class Client:
                 if not auth or self._token is None or attempt:
                     raise
                 self._token = None  # it expired: sign in once more
-            except SkipLimit:
-                raise  # waiting does not help
+            except (SkipLimit, UploadLimit):
+                raise  # waiting does not help, or takes a day
             except (TooManyRequests, Unavailable, ChainUnavailable) as error:
                 pause = error.retry_after or _pause(attempt)
                 if asyncio.get_running_loop().time() + pause > until:

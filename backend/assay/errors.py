@@ -16,7 +16,8 @@
     ├── UnsupportedMedia           415  unsupported_media
     │   └── MediaError             415  bad_media              an image that fails its checks
     ├── TooManyRequests            429  too_many_requests
-    │   └── SkipLimit              429  skip_limit             answer before more is given back
+    │   ├── SkipLimit              429  skip_limit             answer before more is given back
+    │   └── UploadLimit            429  upload_limit           post what the uploads are for
     ├── Unavailable                503  unavailable            try again; `retry_after`
     ├── StorageError               503  storage
     │   └── ContentCorrupt         500  content_corrupt        bytes do not match their CID
@@ -194,6 +195,12 @@ class SkipLimit(TooManyRequests):
     """Too many tasks given back without an answer; waiting does not help, answering does."""
 
     code = "skip_limit"
+
+
+class UploadLimit(TooManyRequests):
+    """Too much uploaded that no posted request needs."""
+
+    code = "upload_limit"
 
 
 class Unavailable(AssayError):

@@ -105,6 +105,7 @@ class Server:
         self._loop("sweeper", self._sweep, SWEEP_SECONDS)
         self._loop("database watch", self._watch_database, SWEEP_SECONDS)
         self._loop("forgetter", self.market.sessions.sweep, FORGET_SECONDS)
+        self._loop("uploads", self.market.items.sweep, FORGET_SECONDS)
         self._announce(rpc_url, ws_url)
         log.info("market is up", url=self.url, rpc=rpc_url, home=str(settings.home))
 

@@ -40,6 +40,17 @@ class Settings(BaseSettings):
     session_seconds: int = Field(default=24 * 3600, ge=60)
     max_body: int = Field(default=16 * 1024 * 1024, ge=1024, description="Bytes of an upload")
 
+    upload_bytes: int = Field(
+        default=2 * 2**30, ge=1, description="Bytes of a wallet's uploads and drafts that no posted request needs"
+    )
+    upload_items: int = Field(default=200_000, ge=1, description="How many uploads and drafts these may be")
+    upload_seconds: int = Field(
+        default=24 * 3600, ge=600, le=366 * 24 * 3600, description="Age at which these are dropped"
+    )
+    request_bytes: int = Field(default=2 * 2**30, ge=1, description="Bytes of a request's items")
+    request_items: int = Field(default=200_000, ge=1, description="Different items of a request")
+    disk_reserve: int = Field(default=512 * 2**20, ge=0, description="Free bytes of home's disk that uploads leave")
+
     batch_records: int = Field(default=16, ge=1, le=64, description="Records in a settlement at most")
     batch_ms: int = Field(default=50, ge=1, le=60_000, description="Age of a verdict that flushes a batch")
     sign_timeout: float = Field(default=2.0, gt=0, le=60, description="Seconds the settler waits for a quorum")

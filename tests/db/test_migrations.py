@@ -83,6 +83,24 @@ async def test_tasks_from_before_hand_outs_were_logged_keep_their_room(database_
     await connection.close()
 
 
+async def test_what_was_uploaded_before_there_were_limits_stays(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    for migration in migrations.load()[:10]:
+        await connection.execute(migration.text)
+    await connection.execute("insert into items (cid, media_type, size) values ('item', 'text/plain', 3)")
+    await connection.execute(
+        "insert into requests (address, buyer, id, title, spec, spec_text, spec_hash, spec_cid, mode, kind, overlap,"
+        " price, validation_fee, budget, records, deadline, state, lease_seconds)"
+        " values ($1, $1, 1, 't', '{}', 'text', $1, 'spec', 0, 0, 3, 1, 0, 1, 2, 1, 'draft', 60)", bytes(32),
+    )  # fmt: skip
+    await connection.execute(migrations.load()[10].text)
+    rows = await connection.fetch("select cid, size, stored, expires_at from items order by cid")
+    assert [tuple(row) for row in rows] == [("item", 3, True, None), ("spec", 4, True, None)]
+    assert await connection.fetchval("select count(*) from uploads") == 0
+    assert await connection.fetchval("select drafted_at > now() - interval '1 minute' from requests")
+    await connection.close()
+
+
 async def test_every_query_is_valid_sql(database: Database) -> None:
     async with database.session() as session:
         for name, text in QUERIES.items():

@@ -33,10 +33,16 @@ async def node() -> AsyncIterator[tuple[str, dict[str, bytes]]]:
             return web.json_response({"Message": message, "Code": 0, "Type": "error"}, status=500)
         return web.json_response({"Key": request.query["arg"], "Size": 1})
 
+    async def unpin(request: web.Request) -> web.Response:
+        if blocks.pop(request.query["arg"], None) is None:
+            return web.json_response({"Message": "not pinned or pinned indirectly", "Code": 0}, status=500)
+        return web.json_response({"Pins": [request.query["arg"]]})
+
     app = web.Application(client_max_size=2**24)
     app.router.add_post("/api/v0/add", add)
     app.router.add_post("/api/v0/cat", cat)
     app.router.add_post("/api/v0/block/stat", stat)
+    app.router.add_post("/api/v0/pin/rm", unpin)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -57,8 +63,13 @@ async def test_round_trip_and_what_can_be_wrong(node: tuple[str, dict[str, bytes
     blocks[address] = b"other"
     with pytest.raises(ContentCorrupt):
         await store.get(address)
+    await store.delete(address)
+    await store.delete(address)
+    assert not blocks
     await store.close()
     nobody = IpfsStore("http://127.0.0.1:9")
     with pytest.raises(StorageError, match="does not answer"):
         await nobody.put(b"x")
+    with pytest.raises(StorageError, match="does not answer"):
+        await nobody.delete(address)
     await nobody.close()

@@ -65,6 +65,24 @@ async def test_replicas_mend_each_other(tmp_path: Path) -> None:
         await store.get(cid.of(b"missing"))
 
 
+async def test_what_is_deleted_is_gone_from_all_stores(tmp_path: Path) -> None:
+    first, second = LocalStore(tmp_path / "1"), LocalStore(tmp_path / "2")
+    store = ReplicatedStore([first, second])
+    address, other = await store.put(b"content"), await store.put(b"other")
+    await first.delete(address)
+    await store.delete(address)
+    await store.delete(address)
+    assert not await store.has(address)
+    assert await store.get(other) == b"other"
+    with pytest.raises(FieldError):
+        await store.delete("../2")
+    broken = ReplicatedStore([first, LocalStore(tmp_path / "3")])
+    (tmp_path / "3" / other[-2:] / other).mkdir(parents=True)
+    with pytest.raises(StorageError, match="cannot remove"):
+        await broken.delete(other)
+    assert not await first.has(other), "the others were asked all the same"
+
+
 async def test_open_store(tmp_path: Path) -> None:
     store = open_store(load(home=tmp_path))
     address = await store.put(b"content")

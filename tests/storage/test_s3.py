@@ -47,6 +47,9 @@ async def bucket() -> AsyncIterator[tuple[str, dict[str, bytes]]]:
             return web.Response()
         if request.match_info["key"] not in objects:
             return web.Response(status=404)
+        if request.method == "DELETE":
+            del objects[request.match_info["key"]]
+            return web.Response(status=204)
         return web.Response(body=objects[request.match_info["key"]])
 
     app = web.Application()
@@ -74,10 +77,15 @@ async def test_round_trip_and_what_can_be_wrong(bucket: tuple[str, dict[str, byt
     objects[address] = b"other"
     with pytest.raises(ContentCorrupt):
         await store.get(address)
+    await store.delete(address)
+    await store.delete(address)
+    assert not objects
     await store.close()
     stranger = S3Store(url, region="here", access_key="other", secret_key="secret")
     with pytest.raises(StorageError, match="ASSAY_S3_ACCESS_KEY"):
         await stranger.put(b"content")
+    with pytest.raises(StorageError, match="answered 403"):
+        await stranger.delete(address)
     await stranger.close()
     nobody = S3Store("http://127.0.0.1:9/bucket", region="here", access_key="key", secret_key="secret")
     with pytest.raises(StorageError, match="does not answer"):

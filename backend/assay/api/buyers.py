@@ -20,6 +20,7 @@ from assay.errors import (
     NotFound,
     TooLarge,
     UnsupportedMedia,
+    UploadLimit,
 )
 from assay.services.datasets import FORMATS
 from assay.services.requests import Order
@@ -123,10 +124,17 @@ class DownloadQuery(Model):
 
 
 @routes.post(
-    "/v1/items", auth=True, status=201, accepts=(*ITEM_TYPES, "text/plain"), errors=(UnsupportedMedia, TooLarge)
+    "/v1/items",
+    auth=True,
+    status=201,
+    accepts=(*ITEM_TYPES, "text/plain"),
+    errors=(UnsupportedMedia, TooLarge, Forbidden, UploadLimit),
 )
 async def upload(context: Context) -> ItemView:
-    """Stores an item: the body is the file. Images lose their metadata; the same item again changes nothing."""
+    """Stores an item: the body is the file. Images lose their metadata; the same item again changes nothing.
+
+    What no posted request needs counts against the wallet (`upload_limit`), and is dropped after a while.
+    """
     kind = context.request.content_type
     item = await context.market.items.upload(await context.request.read(), media_type=kind, owner=context.wallet)
     return ItemView(cid=item.cid, media_type=item.media_type, size=item.size, width=item.width, height=item.height)
@@ -150,11 +158,12 @@ async def quote(context: Context, body: QuoteBody) -> QuoteView:
     return _quote_view(made, await context.market.terms.decimals(index))
 
 
-@routes.post("/v1/requests", auth=True, status=201, errors=(Forbidden, AlreadyDone))
+@routes.post("/v1/requests", auth=True, status=201, errors=(Forbidden, AlreadyDone, TooLarge, UploadLimit))
 async def draft(context: Context, body: OrderBody) -> DraftView:
     """Drafts a request and gives the transaction that posts it, for the buyer to sign.
 
-    With an `id`, the same order again gives the same draft and a fresh transaction.
+    With an `id`, the same order again gives the same draft and a fresh transaction. What is not posted in time is
+    dropped, as items are.
     """
     market = context.market
     made = await market.requests.draft(context.wallet, body.order())

@@ -217,8 +217,9 @@ class Requests:
     async def draft(self, buyer: bytes, order: Order) -> Draft:
         """Keeps `order` and says how to post it. The same order with the same id again gives the same draft.
 
-        Raises `FieldError` naming what is wrong, `AlreadyDone` where the id stands for another order, or one that has
-        ended: what is posted under it again would never be worked on.
+        Raises `FieldError` naming what is wrong, `TooLarge` (items), `UploadLimit` (too much that is not posted),
+        `AlreadyDone` where the id stands for another order, or one that has ended: what is posted under it again would
+        never be worked on.
         """
         if not MIN_SECONDS <= order.seconds <= MAX_SECONDS:
             raise FieldError("seconds", f"is {order.seconds}", hint=f"{MIN_SECONDS} to {MAX_SECONDS}")
@@ -238,7 +239,7 @@ class Requests:
         with field("spec"):
             if spec.mode == "review" and spec.max_overlap > 1:
                 raise FieldError("overlap", f"is {spec.max_overlap}", hint="1 in review: each record has one answer")
-            await self._check_items(spec)
+            await self._market.items.check(spec)
         decimals = await self._market.terms.decimals(mint_index)
         budget = quote.total if order.budget is None else money.parse(order.budget, decimals, field="budget")
         if budget < quote.total:
@@ -252,16 +253,19 @@ class Requests:
             raise FieldError("id", f"is {identity}", hint="0 to 2^63 - 1")
         address = bytes(self._market.terms.pda(b"request", buyer, identity.to_bytes(8, "little")))
         text = canonical.dumps(dict(spec.document))
-        cid = await self._market.store.put(text)
+        cid = await self._market.items.keep(text, media_type="application/json", owner=buyer, field="spec")
         now = await self._market.terms.now()
-        await self._db.execute(
-            "request_insert", address, buyer, identity, spec.title, dict(spec.document), text, spec.hash, cid,
-            spec.mode_number, spec.kind_number, order.min_tier, mint_index, spec.max_overlap,
-            self._price(order, decimals), money.parse(order.validation_fee, decimals), budget, len(spec.items),
-            now + order.seconds, spec.assignment, spec.lease_seconds,
-            [{"index": index, **_gold_json(gold)} for index, gold in opened.items()] or None,
-            spec.overlap, None if spec.more is None else spec.more.confidence_bps,
-        )  # fmt: skip
+        async with self._db.transaction() as tx:
+            await tx.execute(
+                "request_insert", address, buyer, identity, spec.title, dict(spec.document), text, spec.hash, cid,
+                spec.mode_number, spec.kind_number, order.min_tier, mint_index, spec.max_overlap,
+                self._price(order, decimals), money.parse(order.validation_fee, decimals), budget, len(spec.items),
+                now + order.seconds, spec.assignment, spec.lease_seconds,
+                [{"index": index, **_gold_json(gold)} for index, gold in opened.items()] or None,
+                spec.overlap, None if spec.more is None else spec.more.confidence_bps,
+            )  # fmt: skip
+            if (kept := await tx.value("draft_renew", address)) is not None:
+                await self._market.items.hold(tx, [kept, *(item.cid for item in spec.items)])
         info = await self.info(address, fresh=True)
         same = info.spec_hash == spec.hash or (opened and await self._same_but_gold(address, spec))
         terms = (self._price(order, decimals), money.parse(order.validation_fee, decimals), order.min_tier, mint_index)
@@ -313,26 +317,13 @@ class Requests:
         spec = {**order.spec, "gold": {"root": root.hex(), "count": len(labels)}}
         return replace(order, spec=spec), opened
 
-    async def _check_items(self, spec: Spec) -> None:
-        known = {
-            row["cid"]: row["media_type"]
-            for row in await self._db.fetch("items_known", list({item.cid for item in spec.items}))
-        }
-        for place, item in enumerate(spec.items):
-            if item.cid not in known:
-                raise FieldError(f"items[{place}].cid", "is not in the store", hint="upload it: POST /v1/items")
-            if known[item.cid] != item.media_type:
-                raise FieldError(
-                    f"items[{place}].media_type", f"is {item.media_type!r}", hint=f"{known[item.cid]} was uploaded"
-                )
-
     # -- following the chain ------------------------------------------------------------------------------------------
 
     async def activate(self, address: bytes, *, signature: str | None = None) -> bool:
         """Opens a draft whose posting is on chain; what the indexer calls at RequestPosted. Idempotent.
 
-        False where nothing changed: not on chain, unknown here, open already, or posted with another specification or
-        on terms under which work on it could not be settled or paid: the buyer signs what it likes.
+        False where nothing changed: not on chain, unknown here, open already, its items gone, or posted with another
+        specification or on terms under which work on it could not be settled or paid: the buyer signs what it likes.
         """
         account = await self.account(address)
         if account is None:
@@ -354,6 +345,9 @@ class Requests:
         async with self._db.transaction() as tx:
             locked = await tx.row("request_lock", address)
             if locked is None or locked["state"] != "draft":
+                return False
+            if not await tx.value("items_bind", list({row["spec_cid"], *(item.cid for item in spec.items)})):
+                log.warning("a request was posted whose items are not in the store", request=messages.b58(address))
                 return False
             gold = {one["index"]: one for one in locked["gold"] or []}
             for start in range(0, len(spec.items), CHUNK):
@@ -381,6 +375,13 @@ class Requests:
         if account.state:
             await self.sync(address)
         return True
+
+    async def drop(self, address: bytes, seconds: float) -> None:
+        """Forgets a draft that was drafted `seconds` ago or before, unless the chain shows it posted."""
+        await self.activate(address)
+        await self._db.execute("draft_drop", address, seconds)
+        self._infos.pop(address, None)
+        self._specs.pop(address, None)
 
     async def sync(self, address: bytes) -> bool:
         """Takes the state of a posted request over from the chain; whether it changed."""

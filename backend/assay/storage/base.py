@@ -25,6 +25,10 @@ class Store(Protocol):
         """Whether the bytes are here."""
         ...
 
+    async def delete(self, cid: str) -> None:
+        """Forgets the bytes; where there are none nothing changes."""
+        ...
+
     async def close(self) -> None:
         """Lets go of connections. May be called twice."""
         ...

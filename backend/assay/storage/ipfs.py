@@ -55,6 +55,15 @@ class IpfsStore:
             return False
         return True
 
+    async def delete(self, cid: str) -> None:
+        """Takes the pin off, so that the node's next garbage collection may have it."""
+        cids.parse(cid)
+        try:
+            await self._post("pin/rm", {"arg": cid})
+        except StorageError as error:
+            if "not pinned" not in str(error):
+                raise
+
     async def _post(self, call: str, query: dict[str, str], form: aiohttp.FormData | None = None) -> bytes:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)

@@ -79,6 +79,16 @@ class LocalStore:
     async def has(self, cid: str) -> bool:
         return await asyncio.to_thread(self.path(cid).exists)
 
+    async def delete(self, cid: str) -> None:
+        await asyncio.to_thread(self._delete, cid)
+
+    def _delete(self, cid: str) -> None:
+        path = self.path(cid)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot remove {path}: {error.strerror}") from error
+
     async def close(self) -> None:
         """Nothing to let go of."""
 

@@ -22,9 +22,7 @@ class ReplicatedStore:
         results = await asyncio.gather(
             *(store.put(data, durable=durable) for store in self.stores), return_exceptions=True
         )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        _raise_first(results)
         return str(results[0])
 
     async def get(self, cid: str) -> bytes:
@@ -52,5 +50,15 @@ class ReplicatedStore:
                 return True
         return False
 
+    async def delete(self, cid: str) -> None:
+        """Raises what the first store to fail raised, once all have been tried; deleting again is safe."""
+        _raise_first(await asyncio.gather(*(store.delete(cid) for store in self.stores), return_exceptions=True))
+
     async def close(self) -> None:
         await asyncio.gather(*(store.close() for store in self.stores))
+
+
+def _raise_first(results: Sequence[object]) -> None:
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

@@ -82,6 +82,12 @@ class S3Store:
             raise _failed(status, body)
         return status == 200
 
+    async def delete(self, cid: str) -> None:
+        cids.parse(cid)
+        status, body = await self._call("DELETE", cid)
+        if status not in (200, 204, 404):
+            raise _failed(status, body)
+
     async def _call(self, method: str, cid: str, data: bytes = b"") -> tuple[int, bytes]:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)

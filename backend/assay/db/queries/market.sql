@@ -1,19 +1,9 @@
--- Requests, items and the projections of the chain.
+-- Requests and the projections of the chain.
 
 -- participant_upsert
 insert into participants (wallet, role, stake, unstaking, owed, counters) values ($1, $2, $3, $4, $5::bigint[], $6)
 on conflict (wallet) do update set role = excluded.role, stake = excluded.stake, unstaking = excluded.unstaking,
     owed = excluded.owed, counters = excluded.counters, updated_at = now()
-
--- item_insert
-insert into items (cid, media_type, size, width, height, phash, uploaded_by) values ($1, $2, $3, $4, $5, $6, $7)
-on conflict (cid) do nothing
-
--- items_known
-select cid, media_type, size, width, height from items where cid = any($1::text[])
-
--- item_by_cid
-select cid, media_type, size, width, height from items where cid = $1
 
 -- request_insert
 insert into requests (address, buyer, id, title, spec, spec_text, spec_hash, spec_cid, mode, kind, min_tier, mint_index,
