@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from hashlib import sha256
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.domain import merkle
+from assay.domain import merkle, work
 
 entries = st.lists(st.binary(max_size=40), min_size=1, max_size=40, unique=True)
 
@@ -56,6 +57,16 @@ def test_mountains(count: int, data: st.DataObject) -> None:
     short = merkle.MountainProof(index, proof.height, proof.siblings[:-1])
     if proof.siblings:
         assert not merkle.verify_mountain(leaves[index], short, count=count, peaks=range_.peaks)
+
+
+def test_a_large_commitment_is_one_tree() -> None:
+    """A buyer's 20,000 gold labels: a tree for each would take minutes, in which the market does nothing else."""
+    before = time.process_time()
+    root, opened = work.commit_gold((index, {"value": "a"}, index.to_bytes(32, "big")) for index in range(20_000))
+    assert time.process_time() - before < 20
+    one = opened[12_345]
+    entry = work.gold_entry(index=12_345, label=one.label, salt=one.salt)
+    assert merkle.verify(entry, one.position, one.proof, root)
 
 
 def test_places_outside() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -113,3 +114,31 @@ async def test_refusals_name_what_is_wrong(stage: Callable[..., Any]) -> None:
     await market.until(over, what="the end of the window")
     with pytest.raises(Gone, match="the time to dispute this answer was over"):
         await labeler.dispute(late["answer"])
+
+
+async def test_a_proof_is_made_beside_other_calls_and_its_trees_once(
+    stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large a batch is: hashing it keeps nobody else waiting."""
+    market = await stage()
+    labeler, _, answers = await judged(market, ["dog", "owl", "dog"])
+    made, begun, go = [], asyncio.Event(), threading.Event()
+    loop, init = asyncio.get_running_loop(), merkle.Tree.__init__
+
+    def slow(self: merkle.Tree, leaves: Any) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        assert go.wait(30), "the loop waits for the hashing"
+        made.append(len(leaves))
+        init(self, leaves)
+
+    monkeypatch.setattr(merkle.Tree, "__init__", slow)
+    both = asyncio.gather(*(labeler.rejection(answers[0]["answer"]) for _ in range(2)))
+    await asyncio.wait_for(begun.wait(), 30)
+    assert (await labeler.market())["panel_size"]
+    go.set()
+    first, second = await both
+    assert first["proof"] == second["proof"]
+    assert made == [2, 1], "the peak over two batches, and the batch's own"
+    again = await labeler.rejection(answers[1]["answer"])
+    assert made == [2, 1, 1], "the peak was known"
+    assert again["proof"]["log_proof"] != first["proof"]["log_proof"]

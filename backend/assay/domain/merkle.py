@@ -20,31 +20,48 @@ def node(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
-def _levels(leaves: Sequence[bytes]) -> list[list[bytes]]:
-    if not leaves:
-        return [[ZERO]]
-    width = 1 << (len(leaves) - 1).bit_length()
-    levels = [[*leaves, *[ZERO] * (width - len(leaves))]]
-    while len(levels[-1]) > 1:
-        row = levels[-1]
-        levels.append([node(row[i], row[i + 1]) for i in range(0, len(row), 2)])
-    return levels
+class Tree:
+    """A tree made once and asked for many proofs: over leaf hashes, padded with zero leaves to a power of two."""
+
+    __slots__ = ("_levels", "count")
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self.count = len(leaves)
+        width = 1 << max(self.count - 1, 0).bit_length()
+        self._levels = [[*leaves, *[ZERO] * (width - self.count)]]
+        while len(self._levels[-1]) > 1:
+            row = self._levels[-1]
+            self._levels.append([node(row[i], row[i + 1]) for i in range(0, len(row), 2)])
+
+    @classmethod
+    def of(cls, entries: Sequence[bytes]) -> Tree:
+        """A batch's tree."""
+        return cls([leaf(entry) for entry in entries])
+
+    @property
+    def root(self) -> bytes:
+        """Its root; of no leaves: 32 zero bytes."""
+        return self._levels[-1][0]
+
+    def proof(self, index: int) -> tuple[bytes, ...]:
+        """The siblings of leaf `index` from the leaf up. Raises `IndexError`."""
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        siblings = []
+        for row in self._levels[:-1]:
+            siblings.append(row[index ^ 1])
+            index >>= 1
+        return tuple(siblings)
 
 
 def root(entries: Sequence[bytes]) -> bytes:
     """Root over `entries`, padded with zero leaves to a power of two; of none: 32 zero bytes."""
-    return _levels([leaf(entry) for entry in entries])[-1][0]
+    return Tree.of(entries).root
 
 
 def proof(entries: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """The siblings of entry `index` from the leaf up."""
-    if not 0 <= index < len(entries):
-        raise IndexError(index)
-    siblings = []
-    for row in _levels([leaf(entry) for entry in entries])[:-1]:
-        siblings.append(row[index ^ 1])
-        index >>= 1
-    return tuple(siblings)
+    return Tree.of(entries).proof(index)
 
 
 def climb(digest: bytes, index: int, siblings: Sequence[bytes]) -> bytes:
@@ -113,13 +130,8 @@ def locate(index: int, count: int) -> tuple[int, int]:
 def mountain_proof(leaves: Sequence[bytes], index: int) -> MountainProof:
     """The proof of leaf `index` against the peaks of all `leaves`."""
     height, offset = locate(index, len(leaves))
-    row = list(leaves[offset : offset + (1 << height)])
-    position, siblings = index - offset, []
-    while len(row) > 1:
-        siblings.append(row[position ^ 1])
-        row = [node(row[i], row[i + 1]) for i in range(0, len(row), 2)]
-        position >>= 1
-    return MountainProof(index, height, tuple(siblings))
+    peak = Tree(leaves[offset : offset + (1 << height)])
+    return MountainProof(index, height, peak.proof(index - offset))
 
 
 def verify_mountain(leaf: bytes, proof: MountainProof, *, count: int, peaks: Sequence[bytes]) -> bool:

@@ -118,9 +118,9 @@ def commit_gold(labels: Iterable[tuple[int, Json, bytes]]) -> tuple[bytes, dict[
     ordered = sorted(labels, key=lambda item: item[0])
     if len({index for index, _, _ in ordered}) != len(ordered):
         raise FieldError("gold", "names a task twice")
-    entries = [gold_entry(index=index, label=label, salt=salt) for index, label, salt in ordered]
+    tree = merkle.Tree.of([gold_entry(index=index, label=label, salt=salt) for index, label, salt in ordered])
     opened = {
-        index: Gold(label=label, salt=salt, position=position, proof=merkle.proof(entries, position))
+        index: Gold(label=label, salt=salt, position=position, proof=tree.proof(position))
         for position, (index, label, salt) in enumerate(ordered)
     }
-    return merkle.root(entries), opened
+    return tree.root, opened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
@@ -34,6 +35,7 @@ class _Batch:
     transaction: str | None
     slot: int | None
     packed: tuple[bytes, ...]
+    tree: merkle.Tree
     place: dict[bytes, int]  # by answer id, and by task id for records
 
     def proof(self, key: bytes) -> dict[str, Any] | None:
@@ -44,7 +46,7 @@ class _Batch:
         return {
             "entry": self.packed[place].hex(),
             "index": place,
-            "siblings": [sibling.hex() for sibling in merkle.proof(self.packed, place)],
+            "siblings": [sibling.hex() for sibling in self.tree.proof(place)],
             "root": self.root.hex(),
         }
 
@@ -114,8 +116,9 @@ class Datasets:
             keys = sorted(entry.answer for entry in of_batch)
             keys += sorted(entry.task for entry in records.get(number, []))
             batches[number] = _Batch(
-                row["root"], row["signature"], row["slot"], packed, {key: i for i, key in enumerate(keys)}
-            )
+                row["root"], row["signature"], row["slot"], packed,
+                await asyncio.to_thread(merkle.Tree.of, packed), {key: i for i, key in enumerate(keys)},
+            )  # fmt: skip
 
     # -- as files -----------------------------------------------------------------------------------------------------
 

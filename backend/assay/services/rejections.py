@@ -6,6 +6,9 @@ is paid for hearing it.
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 Outcome = Literal["open", "upheld", "dismissed", "lapsed"]
 OUTCOMES: tuple[Outcome, ...] = ("open", "upheld", "dismissed", "lapsed")
 """States of a dispute, by their number on chain."""
+LEAVES = 1 << 18
+"""Leaves of the trees that are remembered, about 130 bytes each; two trees always are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,19 @@ class Disputable:
     proof: Proof
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What a tree is over: the batches from `first` on before `end`; without `end`, the entries of batch `first`."""
+
+    request: bytes
+    first: int
+    end: int = 0
+
+
+_Made = tuple[merkle.Tree, Mapping[bytes, int]]
+"""A tree, and of a batch's the place of each answer by its id."""
+
+
 class Rejections:
     """Proofs of rejections, and what became of disputes."""
 
@@ -81,6 +99,8 @@ class Rejections:
         self._market = market
         self._db = market.db
         self._addresses = Addresses(market.chain.program.id)
+        self._turn = asyncio.Lock()  # one tree at a time, so that many who ask cannot take the machine
+        self._made: OrderedDict[_Span, _Made] = OrderedDict()
 
     async def disputable(self, wallet: bytes, answer: bytes) -> Disputable:
         """What `wallet` needs to dispute the rejection of its answer.
@@ -144,30 +164,23 @@ class Rejections:
         if number >= batches:
             raise Unavailable(f"batch {number} is not on chain yet", retry_after=1)
         height, first = merkle.locate(number, batches)
-        leaves: list[bytes] = []
-        mine = None
-        for one in await self._db.fetch("batch_leaves", request, first, first + (1 << height)):
-            if one["settled_time"] is None or one["batch"] != first + len(leaves):
-                break
-            at, digest = one["settled_time"], one["digest"]
-            leaves.append(merkle.batch_leaf(batch=one["batch"], root=one["root"], at=at, digest=digest))
-            mine = one if one["batch"] == number else mine
-        if len(leaves) < 1 << height or mine is None:
-            raise Unavailable("the market does not know all of the request's batches yet", retry_after=1)
-        packed, place = await self._entries(request, number, answer)
-        if merkle.root(packed) != mine["root"]:
-            raise Unavailable("the batch's entries do not lead to its root: the published log has them")
+        async with self._turn:
+            peak, _ = await self._tree(_Span(request, first, first + (1 << height)), self._read_peak)
+            tree, places = await self._tree(_Span(request, number), self._read_batch)
+        mine = await self._db.row("batch_leaves", request, number, number + 1)
+        if mine is None:
+            raise Unavailable("the market is learning the request's batches anew", retry_after=1)
         return Proof(
             answer=answer,
             task=row["task"],
             confidence=row["confidence"],
             evidence=row["evidence"],
             batch=number,
-            index=place,
+            index=places[answer],
             settled_at=mine["settled_time"],
             digest=mine["digest"],
-            proof=merkle.proof(packed, place),
-            log_proof=merkle.mountain_proof(leaves, number - first).siblings,
+            proof=tree.proof(places[answer]),
+            log_proof=peak.proof(number - first),
             batches=batches,
         )
 
@@ -189,19 +202,50 @@ class Rejections:
         except AccountMalformed:  # another of the program's accounts
             return None
 
-    async def _entries(self, request: bytes, batch: int, answer: bytes) -> tuple[tuple[bytes, ...], int]:
-        """A batch's entries, and the place of an answer's among them."""
-        rows = await self._db.fetch("entries_of_answers", request, batch)
-        answers = [
-            AnswerEntry(
-                one["id"], one["task"], one["labeler"],
-                REJECTED if not one["verdict"] else UNPAID if one["unpaid"] else ACCEPTED,
-                one["confidence"], one["evidence"],
-            )
-            for one in rows
-        ]  # fmt: skip
-        records = [
-            RecordEntry(one["id"], one["label_hash"], one["confidence"])
-            for one in await self._db.fetch("entries_of_records", request, batch)
-        ]
-        return entries.ordered(answers, records), [one.answer for one in answers].index(answer)
+    async def _tree(self, span: _Span, read: Callable[[_Span], Awaitable[Callable[[], _Made]]]) -> _Made:
+        """The tree over `span`, made in a thread and remembered: what is settled never changes."""
+        made = self._made.get(span)
+        if made is None:
+            made = self._made[span] = await asyncio.to_thread(await read(span))
+        self._made.move_to_end(span)
+        while len(self._made) > 2 and sum(tree.count for tree, _ in self._made.values()) > LEAVES:
+            self._made.popitem(last=False)
+        return made
+
+    async def _read_peak(self, span: _Span) -> Callable[[], _Made]:
+        """The peak over batches: what makes its tree. Raises `Unavailable`."""
+        rows = await self._db.fetch("batch_leaves", span.request, span.first, span.end)
+        if [one["batch"] for one in rows if one["settled_time"] is not None] != list(range(span.first, span.end)):
+            raise Unavailable("the market does not know all of the request's batches yet", retry_after=1)
+
+        def make() -> _Made:
+            leaves = [
+                merkle.batch_leaf(batch=one["batch"], root=one["root"], at=one["settled_time"], digest=one["digest"])
+                for one in rows
+            ]
+            return merkle.Tree(leaves), {}
+
+        return make
+
+    async def _read_batch(self, span: _Span) -> Callable[[], _Made]:
+        """A batch's entries: what makes their tree, and the place of each answer in it. Raises `Unavailable`."""
+        answers = await self._db.fetch("entries_of_answers", span.request, span.first)
+        records = await self._db.fetch("entries_of_records", span.request, span.first)
+        batch = await self._db.row("batch_leaves", span.request, span.first, span.first + 1)
+
+        def make() -> _Made:
+            said = [
+                AnswerEntry(
+                    one["id"], one["task"], one["labeler"],
+                    REJECTED if not one["verdict"] else UNPAID if one["unpaid"] else ACCEPTED,
+                    one["confidence"], one["evidence"],
+                )
+                for one in answers
+            ]  # fmt: skip
+            labels = [RecordEntry(one["id"], one["label_hash"], one["confidence"]) for one in records]
+            tree = merkle.Tree.of(entries.ordered(said, labels))
+            if batch is None or tree.root != batch["root"]:
+                raise Unavailable("the batch's entries do not lead to its root: the published log has them")
+            return tree, {one.answer: place for place, one in enumerate(said)}
+
+        return make
