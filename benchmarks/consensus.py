@@ -32,7 +32,7 @@ from assay.consensus.calibration import brier, expected_calibration_error
 from assay.consensus.numbers import encode_numbers, resolve_numbers
 from assay.consensus.online import Online
 from assay.consensus.overlap import fixed_overlap, grow_overlap
-from assay.consensus_cli import MEASURES, kind_of, measure, resolve_rows
+from assay.consensus_cli import MEASURES, in_row_order, kind_of, measure, resolve_rows
 from assay.consensus_kinds import in_order
 from assay.csvfile import read_csv, read_pairs
 from assay.domain.methods import NAMES
@@ -72,12 +72,14 @@ def timed(call: Callable[[], Any], *, runs: int = 3, memory: bool = True) -> tup
 
 def load(folder: Path) -> tuple[str, Any, Any]:
     """Kind, coded answers, and the truth as codes (-1 unknown, -2 a class nobody answered) or numbers (NaN unknown);
-    of other kinds than choice and number the rows and the truth as they stand.
+    of other kinds than choice and number the rows and the truth as they stand. Rows are ordered as `./assay consensus`
+    orders them.
 
     Raises FieldError or InvalidAnswers for files that cannot be used.
     """
     blank = ("label",)
-    rows: Any = read_csv(folder / "labels.csv", ("task", "worker", "label"), field="data", may_be_empty=blank)
+    given = read_csv(folder / "labels.csv", ("task", "worker", "label"), field="data", may_be_empty=blank)
+    rows: Any = in_row_order([(task, worker, label) for task, worker, label in given])
     there = (folder / "truth.csv").exists()
     truth = read_pairs(folder / "truth.csv", field="data", may_be_empty=blank) if there else {}
     kind = kind_of(rows, truth.values())

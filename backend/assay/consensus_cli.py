@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,10 +139,31 @@ def run(
 
 
 def resolve_rows(kind: str, rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int = 0) -> Outcome:
-    """One kind's answers by one of its methods. Raises InvalidAnswers or FieldError for what cannot be used."""
+    """One kind's answers by one of its methods, whatever the order of the rows; names come in the order of their first
+    row. Raises InvalidAnswers or FieldError for what cannot be used.
+    """
+    ordered = in_row_order(rows)
     if kind in SHAPES:
-        return resolve_shapes(kind, rows, gold, method)
-    return _RESOLVE[kind](rows, gold, method, seed)
+        found = resolve_shapes(kind, ordered, gold, method)
+    else:
+        found = _RESOLVE[kind](ordered, gold, method, seed)
+    tasks, workers = dict.fromkeys(row[0] for row in rows), dict.fromkeys(row[1] for row in rows)
+    return replace(
+        found,
+        labels=_in_order_of(tasks, found.labels),
+        confidences=_in_order_of(tasks, found.confidences),
+        worker_skills=_in_order_of(workers, found.worker_skills),
+    )
+
+
+def in_row_order(rows: Sequence[Row]) -> list[Row]:
+    """By task and worker; repeats stay in their order."""
+    return sorted(rows, key=lambda row: row[:2])
+
+
+def _in_order_of(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values, those of `names` first and in their order."""
+    return {name: values[name] for name in names if name in values} | dict(values)
 
 
 def kind_of(rows: Sequence[Row], known: Collection[str] = ()) -> str:

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from assay.consensus_cli import consensus, kind_of, run
 from assay.errors import FieldError
+from assay.simulate.crowd import make_crowd
 
 from .real_answers import DATA
 
@@ -34,6 +36,20 @@ def test_choice_with_truth_and_gold(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert result["seconds"] > 0
     consensus(labels)
     assert "cat" in capsys.readouterr().out
+
+
+def test_order_of_rows_does_not_matter(tmp_path: Path) -> None:
+    crowd = make_crowd({"shared_coin": 0.2}, seed=0, n_tasks=120, n_workers=25, overlap=5)
+    given = crowd.answers
+    rows = [f"t{t},w{w},c{c}" for t, w, c in zip(given.task, given.worker, given.label, strict=True)]
+    shuffled = [rows[k] for k in np.random.default_rng(1).permutation(len(rows))]
+    first, other = (
+        run(write(tmp_path / f"{name}.csv", "\n".join(["task,worker,label", *lines])))
+        for name, lines in (("first", rows), ("other", shuffled))
+    )
+    assert list(other["labels"]) == list(dict.fromkeys(row.split(",")[0] for row in shuffled))
+    for key in ("labels", "confidences", "worker_skills", "agreement", "flagged"):
+        assert first[key] == other[key], key
 
 
 @pytest.mark.parametrize(

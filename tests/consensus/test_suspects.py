@@ -12,6 +12,7 @@ from assay.consensus.blocks import Block, bound, find_blocks
 from assay.consensus.collusion import detect
 from assay.consensus.suspects import suspect
 from assay.simulate.crowd import make_crowd
+from assay.simulate.families import made_up
 
 
 def suspected(answers: Answers) -> np.ndarray:
@@ -25,6 +26,20 @@ def test_camouflage_is_suspected_after_sixteen_answers_each_and_flagged_later() 
     found = suspected(answers)
     assert found[crowd.colluder].mean() >= 0.8
     assert found[~crowd.attacker].mean() <= 0.02
+
+
+def test_copycats_are_suspected_before_they_can_be_flagged() -> None:
+    crowd = make_crowd({"copycat": 0.3}, seed=0)
+    answers = crowd.answers.take(crowd.answers.task < 290)
+    assert not detect(answers).flagged.any()
+    found = suspected(answers)
+    assert found[crowd.colluder].mean() >= 0.8
+    assert found[~crowd.attacker].mean() <= 0.05
+
+
+def test_good_workers_beside_careless_ones_are_not_suspected() -> None:
+    for case in made_up(3, only="few_who_look"):
+        assert not suspected(case.answers).any(), case.name
 
 
 @pytest.mark.parametrize(("overlap", "tasks"), [(3, 400), (7, 233)])

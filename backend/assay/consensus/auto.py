@@ -118,7 +118,8 @@ class Auto:
         if len(answers) > LARGE:
             chosen = (draw.random(answers.n_tasks) < LARGE / len(answers))[answers.task]
             answers, weights, folds = answers.take(chosen), weights[chosen], 1
-        fold = draw.permutation(len(answers)) % 3
+        fold = np.empty(len(answers), np.int64)
+        fold[np.lexsort((answers.label, answers.worker, answers.task))] = draw.permutation(len(answers)) % 3
         result = {}
         for subtypes in (1, 3):
             total, count = 0.0, 0

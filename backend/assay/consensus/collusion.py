@@ -76,13 +76,13 @@ def below_chance(answers: Answers, model: LatentClass, *, alpha: float = 1e-3) -
     return np.asarray(share < chance * total - bound * np.sqrt(chance * (1 - chance) * np.maximum(total, 1)), np.bool_)
 
 
-def independent(answers: Answers, group: Group) -> bool:
+def independent(answers: Answers, group: Group, *, proof: float = PROOF) -> bool:
     """Whether a group may as well be honest workers who err independently, being good ones beside others who are not.
 
     Of workers who err independently the chance-corrected agreements multiply: members with outsiders agree as the
     root of what members do among themselves times what outsiders do among themselves (Spearman's one factor). Copies
     agree among themselves more than that. Where outsiders do not agree with each other there is no witness that the
-    group is wrong, and it may be all who look. One-sided at `PROOF` standard errors, a task counting once.
+    group is wrong, and it may be all who look. One-sided at `proof` standard errors, a task counting once.
     """
     member = np.zeros(answers.n_workers, np.bool_)
     member[list(group.workers)] = True
@@ -92,7 +92,7 @@ def independent(answers: Answers, group: Group) -> bool:
     others, doubt = _kappa(outside, outside)
     across, error = _kappa(inside, outside)
     gap = among * others - across * abs(across)
-    return gap < PROOF * math.hypot(among * doubt, 2 * across * error)
+    return gap < proof * math.hypot(among * doubt, 2 * across * error)
 
 
 def _kappa(one: NDArray[Any], other: NDArray[Any]) -> tuple[float, float]:

@@ -38,7 +38,7 @@ class Layout:
     def __init__(self, answers: Answers, weights: NDArray[Any] | None = None) -> None:
         task = answers.task
         ordered = bool((task[1:] >= task[:-1]).all())
-        order = slice(None) if ordered else np.argsort(task)
+        order = slice(None) if ordered else np.argsort(task, kind="stable")
         self.task = task[order]
         self.cell = answers.worker[order] * np.int32(answers.n_classes)
         self.cell += answers.label[order]

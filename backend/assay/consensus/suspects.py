@@ -21,6 +21,8 @@ ALPHA = 1e-2
 """The chance that a crowd without a group shows one."""
 OWN = math.log(50)
 """What a member's answers must add (ln LR): of fifty others one does at most."""
+EVEN = 0.0
+"""Standard errors by which a likely group must agree more than independent workers would: whichever is likelier."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +38,7 @@ def suspect(answers: Answers, found: Collusion) -> Suspects:
     flagged = [group for group in found.groups if group.excess >= FLAG_EXCESS]
     answers = coarse(answers)
     likely = [group for one in find_blocks(answers, flagged, alpha=ALPHA) if (group := one.group(ALPHA, OWN))]
-    groups = tuple(_joined(flagged, [group for group in likely if not independent(answers, group)]))
+    groups = tuple(_joined(flagged, [group for group in likely if not independent(answers, group, proof=EVEN)]))
     group_of = np.full(answers.n_workers, -1, np.int32)
     for index, group in enumerate(groups):
         group_of[list(group.workers)] = index
