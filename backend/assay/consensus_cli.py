@@ -119,7 +119,9 @@ def run(
         outcome = resolve_rows(chosen, rows, known, name, seed)
     except InvalidAnswers as error:
         field, _, detail = str(error).partition(" ")
-        raise FieldError(field, detail) from error
+        if field in ("method", "gold"):
+            raise FieldError(field, detail) from error
+        raise FieldError("labels", f"cannot be used: {error}") from error
     result: dict[str, Any] = {
         "kind": chosen,
         "method": outcome.method,
@@ -169,7 +171,8 @@ def _in_order_of(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, A
 def kind_of(rows: Sequence[Row], known: Collection[str] = ()) -> str:
     """The kind that labels look like; `--kind` decides where they mislead. `known`: labels of truth and gold.
 
-    JSON objects are boxes, masks or key points; a>b of the same items always is a ranking; a|b is a set; text has three
+    JSON objects are boxes, masks or key points; a>b of the same items always, or of three and more that are the same
+    within a task, is a ranking; a|b is a set; text has three
     words or more on the mean and as many different ones as tasks, or more different ones than tasks (and than 20) that
     are no numbers: classes come again. number: all labels are numbers, and most known ones are numbers that nobody
     answered (means of ratings); or there are more than 20 different ones, and one has a fraction, or workers agree
@@ -180,7 +183,7 @@ def kind_of(rows: Sequence[Row], known: Collection[str] = ()) -> str:
     shape = shape_of(row[2] for row in rows)
     if shape is not None:
         return shape
-    if all(">" in value for value in values) and len({frozenset(parts_of(value, ">")) for value in values}) == 1:
+    if all(">" in value for value in values) and _ranks(rows):
         return "ranking"
     if any("|" in value for value in values):
         return "multi-choice"
@@ -205,6 +208,16 @@ def kind_of(rows: Sequence[Row], known: Collection[str] = ()) -> str:
     by_distance = krippendorff_alpha(answers.task, answers.worker, by_code, level="interval").value
     by_identity = krippendorff_alpha(answers.task, answers.worker, answers.label).value
     return "number" if by_distance > by_identity + 0.1 else "choice"
+
+
+def _ranks(rows: Sequence[Row]) -> bool:
+    """Whether the labels, all of several parts, rank the same items throughout, or three and more within each task."""
+    items: dict[str, set[frozenset[str]]] = {}
+    for task, _, label in rows:
+        items.setdefault(task, set()).add(frozenset(parts_of(label, ">")))
+    if len(set.union(*items.values())) == 1:
+        return True
+    return all(len(some) == 1 and len(next(iter(some))) > 2 for some in items.values())
 
 
 def measure(kind: str, outcome: Outcome, truth: Mapping[str, str]) -> dict[str, Any]:
@@ -241,4 +254,4 @@ def measure(kind: str, outcome: Outcome, truth: Mapping[str, str]) -> dict[str, 
 
 def _value(kind: str, label: str) -> Any:
     mark = {"multi-choice": "|", "ranking": ">", "pairwise": ">"}.get(kind)
-    return parts_of(label, mark) if mark else label
+    return parts_of(label, mark, field="truth") if mark else label

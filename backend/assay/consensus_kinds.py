@@ -32,16 +32,16 @@ class Outcome:
     extra: dict[str, Any]
 
 
-def parts_of(text: str, mark: str) -> list[str]:
+def parts_of(text: str, mark: str, *, field: str = "labels") -> list[str]:
     """The names in a|b (mark "|") or a>b (">"), or in a JSON array of names."""
     if text.startswith("["):
         try:
             names = json.loads(text)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             names = None
         if isinstance(names, list) and all(isinstance(name, str) for name in names):
             return names
-        raise FieldError("labels", f"holds {text[:40]!r}", hint=f"names joined by {mark!r}, or a JSON array of names")
+        raise FieldError(field, f"holds {text[:40]!r}", hint=f"names joined by {mark!r}, or a JSON array of names")
     return [part.strip() for part in text.split(mark) if part.strip()]
 
 
@@ -149,7 +149,7 @@ def multi_choice(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed
     from assay.consensus.multilabel import encode_multilabel, resolve_multilabel
 
     parts = [(task, worker, parts_of(label, "|")) for task, worker, label in rows]
-    known: dict[Any, list[str]] = {task: parts_of(label, "|") for task, label in gold.items()}
+    known: dict[Any, list[str]] = {task: parts_of(label, "|", field="gold") for task, label in gold.items()}
     classes = in_order(
         {name for row in parts for name in row[2]} | {name for names in known.values() for name in names}
     )
@@ -165,20 +165,57 @@ def multi_choice(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed
 
 
 def rankings(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:
+    """Each task ranks its own items; tasks of as many items share what is learned of their workers.
+
+    Raises FieldError for an answer that ranks no items, one twice, or others than its task's other answers.
+    """
     from assay.consensus.ranking import encode_rankings, resolve_rankings
 
-    parts = [(task, worker, parts_of(label, ">")) for task, worker, label in rows]
-    known: dict[Any, list[str]] = {task: parts_of(label, ">") for task, label in gold.items()}
-    items = in_order({name for row in parts for name in row[2]})
-    answers, codes = encode_rankings(parts, items=items, gold=known)
-    start = time.perf_counter()
-    result = resolve_rankings(method, answers)
-    seconds = time.perf_counter() - start
-    labels = {
-        str(task): None if row[0] < 0 else [codes.classes[k] for k in row]
-        for task, row in zip(codes.tasks, result.order, strict=True)
+    items: dict[str, list[str]] = {}
+    places = []
+    for task, worker, label in rows:
+        order = parts_of(label, ">")
+        known = items.setdefault(task, in_order(set(order)))
+        places.append((task, worker, _places(known, order, "labels", f"task {task!r}, worker {worker!r}", label)))
+    golden: dict[Any, list[int]] = {
+        task: _places(items[task], parts_of(label, ">", field="gold"), "gold", f"task {task!r}", label)
+        for task, label in gold.items()
+        if task in items
     }
-    return _of_whole_answers(rows, labels, codes, result, method, seconds)
+    labels: dict[str, Any] = {}
+    confidences: dict[str, float] = {}
+    skills: dict[str, list[tuple[float, int]]] = {}
+    seconds = 0.0
+    for size in sorted({len(names) for names in items.values()}):
+        some = [row for row in places if len(row[2]) == size]
+        answers, codes = encode_rankings(some, items=range(size), gold=golden)
+        start = time.perf_counter()
+        result = resolve_rankings(method, answers)
+        seconds += time.perf_counter() - start
+        for code, row in enumerate(result.order.tolist()):
+            name = str(codes.tasks[code])
+            labels[name] = [items[name][k] for k in row]
+        confidences |= named(codes.tasks, result.confidence)
+        given = np.bincount(answers.worker, minlength=answers.n_workers).tolist()
+        for who, skill, count in zip(codes.workers, result.worker_skill.tolist(), given, strict=True):
+            skills.setdefault(str(who), []).append((skill, count))
+    mean = {
+        worker: round(sum(skill * count for skill, count in some) / sum(count for _, count in some), 6)
+        for worker, some in skills.items()
+    }
+    return Outcome(
+        {task: labels[task] for task in items},
+        {task: confidences[task] for task in items},
+        {worker: mean[worker] for worker in dict.fromkeys(row[1] for row in rows)},
+        alpha_of_texts(rows), method, seconds, {},
+    )  # fmt: skip
+
+
+def _places(items: Sequence[str], order: Sequence[str], field: str, whose: str, label: str) -> list[int]:
+    if not items or sorted(order) != sorted(items):
+        hint = f"each item of the task once, such as {'>'.join(items)}" if items else "items, best first, as in a>b>c"
+        raise FieldError(field, f"gives {whose} the label {label[:40]!r}", hint=hint)
+    return [items.index(item) for item in order]
 
 
 def texts(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed: int) -> Outcome:

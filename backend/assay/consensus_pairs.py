@@ -68,7 +68,7 @@ def comparisons(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed:
 
 
 def _pair(field: str, task: str, label: str) -> Pair:
-    parts = parts_of(label, ">")
+    parts = parts_of(label, ">", field=field)
     if len(parts) != 2 or parts[0] == parts[1]:
         raise FieldError(
             field, f"gives task {task!r} the label {label[:40]!r}", hint="the better item first, as in a>b"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ def shape_of(labels: Iterable[str]) -> str | None:
             return None
         try:
             value = json.loads(label)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             return None
         if isinstance(value, dict):
             return "mask" if "runs" in value else "keypoints"
@@ -33,18 +34,20 @@ def shape_of(labels: Iterable[str]) -> str | None:
     return None
 
 
-def normal_forms(kind: str, labels: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Each label's value in normal form, by what names it in an error ("task t3, worker ann")."""
+def normal_forms(
+    kind: str, labels: Mapping[str, str], schema: Mapping[str, Any], *, field: str = "labels"
+) -> dict[str, Any]:
+    """Each label's value in normal form, by what names it in an error ("task t3, worker ann"); `field`: the file."""
     from assay.domain.schema import validate, validate_schema
 
     found: dict[str, Any] = {}
     for name, label in labels.items():
-        value = _json(name, label)
+        value = _json(field, name, label)
         try:
             given = validate_schema("mask", _size(value)) if kind == "mask" else schema
             found[name] = validate(kind, given, {"value": value})["value"]
         except FieldError as error:
-            raise FieldError("labels", f"{name}: {error.field} {error.detail}", hint=error.hint) from None
+            raise FieldError(field, f"{name}: {error.field} {error.detail}", hint=error.hint) from None
     return found
 
 
@@ -57,8 +60,10 @@ def resolve_shapes(kind: str, rows: Sequence[Row], gold: Mapping[str, str], meth
     keys = [f"task {task}, worker {worker}, answer {place + 1}" for place, (task, worker, _) in enumerate(rows)]
     given = dict(zip(keys, (row[2] for row in rows), strict=True))
     golden = {f"gold of task {task}": label for task, label in gold.items()}
-    schema = _schema(kind, {**given, **golden})
-    values, known = normal_forms(kind, given, schema), normal_forms(kind, golden, schema)
+    schema = _schema(kind, {"labels": given, "gold": golden})
+    values, known = normal_forms(kind, given, schema), normal_forms(kind, golden, schema, field="gold")
+    if kind == "mask":
+        _one_size(rows, values, golden and {task: known[f"gold of task {task}"] for task in gold})
     answers = [(task, worker, values[key]) for key, (task, worker, _) in zip(keys, rows, strict=True)]
     truth = {task: known[f"gold of task {task}"] for task in gold}
     start = time.perf_counter()
@@ -84,8 +89,9 @@ def measure_shapes(kind: str, labels: Mapping[str, Any], truth: Mapping[str, str
     from assay.domain.schema import validate_schema
 
     right = {f"truth of task {task}": label for task, label in truth.items()}
-    schema = _schema(kind, {**right, **{f"label of task {task}": json.dumps(one) for task, one in labels.items()}})
-    known = normal_forms(kind, right, schema)
+    found = {f"label of task {task}": json.dumps(one) for task, one in labels.items()}
+    schema = _schema(kind, {"labels": found, "truth": right})
+    known = normal_forms(kind, right, schema, field="truth")
     pairs = [(value, known[f"truth of task {task}"]) for task, value in labels.items() if task in truth]
     if kind == "keypoints":
         seen = [(one[name] is None) == (two[name] is None) for one, two in pairs for name in one]
@@ -96,12 +102,13 @@ def measure_shapes(kind: str, labels: Mapping[str, Any], truth: Mapping[str, str
     return {"mean_iou": _mean(alike), "accuracy": _mean([float(one >= least) for one in alike])}
 
 
-def _json(name: str, label: str) -> Any:
+def _json(field: str, name: str, label: str) -> Any:
     try:
         return json.loads(label)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
+        fault = error.msg if isinstance(error, json.JSONDecodeError) else "too deep"
         hint = "JSON in the normal form of docs/protocol.md, Answers; quotes inside a CSV value are doubled"
-        raise FieldError("labels", f"{name}: is no JSON ({error.msg})", hint=hint) from None
+        raise FieldError(field, f"{name}: is no JSON ({fault})", hint=hint) from None
 
 
 def _size(value: Any) -> dict[str, Any]:
@@ -111,26 +118,49 @@ def _size(value: Any) -> dict[str, Any]:
     return {name: value.get(name) for name in ("width", "height")}
 
 
-def _schema(kind: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """What the labels themselves, by what names them in an error, say of classes or points."""
+def _one_size(rows: Sequence[Row], values: Mapping[str, Any], gold: Mapping[str, Any]) -> None:
+    """Raise FieldError for a task whose masks are of several pictures."""
+    sizes: dict[str, tuple[int, int]] = {}
+    named = ((f"task {row[0]}, worker {row[1]}", row[0], "labels", one)
+             for row, one in zip(rows, values.values(), strict=True))  # fmt: skip
+    for name, task, field, one in (*named, *((f"task {task}", task, "gold", one) for task, one in gold.items())):
+        size = (one["width"], one["height"])
+        first = sizes.setdefault(task, size)
+        if size != first:
+            hint = f"{first[0]} x {first[1]}, as the task's other answers"
+            raise FieldError(field, f"{name}: is a mask of {size[0]} x {size[1]} pixels", hint=hint)
+
+
+def _schema(kind: str, labels: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """What the labels themselves, by field and by what names them in an error, say of classes or points. The points
+    are those of the first field."""
     from assay.domain.schema import validate_schema
 
     if kind == "mask":
         return {}
-    names: set[str] = set()
+    names: dict[str, str] = {}
     most = 1
-    for name, label in labels.items():
-        value = _json(name, label)
-        if kind == "boxes" and isinstance(value, list):
-            most = max(most, len(value))
-            names |= {box["class"] for box in value if isinstance(box, dict) and isinstance(box.get("class"), str)}
-        elif kind == "keypoints" and isinstance(value, dict):
-            names |= value.keys()
-    if kind == "boxes":
-        return validate_schema("boxes", {"classes": sorted(names) or ["object"], "max_boxes": most})
-    if not names:
+    for field, given in labels.items():
+        for name, label in given.items():
+            value = _json(field, name, label)
+            if kind == "boxes" and isinstance(value, list):
+                most = max(most, len(value))
+                classes = (box["class"] for box in value if isinstance(box, dict) and isinstance(box.get("class"), str))
+                names.update(dict.fromkeys(classes, field))
+            elif kind == "keypoints" and isinstance(value, dict) and field == "labels":
+                names.update(dict.fromkeys(value, field))
+    if kind == "keypoints" and not names:
         raise FieldError("labels", "name no point", hint='such as {"nose": {"x": 3, "y": 4}, "tail": null}')
-    return validate_schema("keypoints", {"points": sorted(names), "radius": 0})
+    part = "classes" if kind == "boxes" else "points"
+    ordered = sorted(names) or ["object"]
+    more: dict[str, Any] = {"max_boxes": most} if kind == "boxes" else {"radius": 0}
+    try:
+        return validate_schema(kind, {part: ordered, **more})
+    except FieldError as error:
+        place = re.fullmatch(rf"{part}\[(\d+)\]", error.field or "")
+        name = ordered[int(place[1])] if place else ""
+        where = f"the {part[:-2] if kind == 'boxes' else 'point'} {name[:40]!r}" if place else error.field
+        raise FieldError(names.get(name, "labels"), f"{where} {error.detail}", hint=error.hint) from None
 
 
 def _agreement(kind: str, answers: Sequence[tuple[str, str, Any]]) -> dict[str, float | None]:

@@ -212,6 +212,76 @@ def test_bad_shapes_name_task_worker_and_part(tmp_path: Path, kind: str, label: 
         run(table(tmp_path / "l.csv", [("a", "x", label)]), kind=kind)
 
 
+@pytest.mark.parametrize("field", ["gold", "truth"])
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong", "message"),
+    [
+        ("boxes", [BOX], [{**BOX, "width": 0}], r"of task a: value\[0\].width is 0"),
+        ("boxes", [BOX], [{**BOX, "class": ""}], "class '' has 0 characters"),
+        ("mask", MASK, {**MASK, "runs": [1, 2]}, "of task a: value.runs cover 3 pixels"),
+        ("keypoints", NOSE, {"nose": None}, "of task a: value.tail is missing"),
+        ("keypoints", NOSE, {**NOSE, "ear": None}, "of task a: value.ear is unknown"),
+    ],
+)
+def test_a_fault_in_gold_or_truth_is_not_laid_on_the_labels(
+    tmp_path: Path, field: str, kind: str, right: Any, wrong: Any, message: str
+) -> None:
+    labels = table(tmp_path / "l.csv", [("a", "x", json.dumps(right))])
+    given: dict[str, Any] = {field: table(tmp_path / "g.csv", [("a", json.dumps(wrong))], "task,label")}
+    with pytest.raises(FieldError, match=message) as caught:
+        run(labels, kind=kind, **given)
+    assert caught.value.field == field
+
+
+def test_masks_of_one_task_are_of_one_size(tmp_path: Path) -> None:
+    other = {"width": 2, "height": 2, "runs": [4]}
+    rows = [("a", "x", json.dumps(MASK)), ("a", "y", json.dumps(other))]
+    with pytest.raises(FieldError, match="labels: task a, worker y: is a mask of 2 x 2 pixels"):
+        run(table(tmp_path / "l.csv", rows))
+    gold = table(tmp_path / "g.csv", [("a", json.dumps(other))], "task,label")
+    with pytest.raises(FieldError, match="gold: task a: is a mask of 2 x 2 pixels"):
+        run(table(tmp_path / "one.csv", rows[:1]), gold=gold)
+
+
+def test_json_that_is_too_deep_is_refused(tmp_path: Path) -> None:
+    labels = table(tmp_path / "l.csv", [("a", "x", "[" * 100_000)])
+    for kind in ("boxes", "ranking"):
+        with pytest.raises(FieldError, match="labels"):
+            run(labels, kind=kind)
+    assert run(labels)["kind"] == "choice"
+
+
+def test_each_task_may_rank_items_of_its_own(tmp_path: Path) -> None:
+    rows = [("1", "ann", "a>b>c"), ("1", "bob", "a>c>b"), ("1", "cid", "a>b>c"), ("2", "ann", "q>p>r>s"),
+            ("2", "bob", "q>p>r>s"), ("3", "cid", "only")]  # fmt: skip
+    labels = table(tmp_path / "l.csv", rows)
+    truth = table(tmp_path / "t.csv", [("1", "a>b>c"), ("2", "q>p>s>r"), ("3", "only")], "task,label")
+    for method in ("borda", "bradley_terry"):
+        result = run(labels, truth=truth, kind="ranking", method=method)
+        assert result["labels"] == {"1": ["a", "b", "c"], "2": ["q", "p", "r", "s"], "3": ["only"]}
+        assert (result["accuracy"], set(result["worker_skills"])) == (2 / 3, {"ann", "bob", "cid"})
+        assert result["mean_similarity"] == pytest.approx((1 + 5 / 6 + 1) / 3, abs=1e-4)
+    assert kind_of(rows[:5]) == "ranking"
+
+
+@pytest.mark.parametrize(
+    ("label", "gold", "message"),
+    [
+        ("", None, "labels: gives task '2', worker 'x' the label ''"),
+        (">", None, "labels: gives task '2'"),
+        ("a>b>a", None, "labels: gives task '2'"),
+        ("a>c", None, "labels: gives task '2'"),
+        ("b>a", "a>c", "gold: gives task '2' the label 'a>c'"),
+        ("b>a", "[1]", "gold: holds"),
+    ],
+)
+def test_what_ranks_other_items_is_refused(tmp_path: Path, label: str, gold: str | None, message: str) -> None:
+    labels = table(tmp_path / "l.csv", [("2", "w", "a>b"), ("2", "x", label)])
+    known = None if gold is None else table(tmp_path / "g.csv", [("2", gold)], "task,label")
+    with pytest.raises(FieldError, match=message.replace("[", r"\[")):
+        run(labels, gold=known, kind="ranking")
+
+
 def test_a_truth_of_another_form_is_refused(tmp_path: Path) -> None:
     numbers = table(tmp_path / "n.csv", [(str(t), w, str(9 * t + ord(w) % 3)) for t in range(30) for w in "xyz"])
     with pytest.raises(FieldError, match="a number"):

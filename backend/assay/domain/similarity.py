@@ -43,7 +43,7 @@ def _ranking(a: Sequence[str], b: Sequence[str], schema: Mapping[str, Any]) -> F
     order = [place[name] for name in a]
     pairs = len(order) * (len(order) - 1) // 2
     same = sum(order[i] < order[j] for i in range(len(order)) for j in range(i + 1, len(order)))
-    return Fraction(same, pairs)
+    return Fraction(same, pairs) if pairs else Fraction(1)
 
 
 def edit_distance(a: str, b: str) -> int:
