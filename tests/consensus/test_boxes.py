@@ -120,3 +120,61 @@ def test_bad_input_names_the_field(changes, field):
     good = {"task": [0], "worker": [0], "answer": [0], "box": [[0, 0, 1, 1]], "label": [0]}
     with pytest.raises(InvalidAnswers, match=rf"^{field}"):
         BoxAnswers(**{**good, **changes}, n_tasks=1, n_workers=1, n_classes=2)
+
+
+def scattered(*, recall, overlap, tasks=80, workers=12, invented=0.15, liars=0, seed=0):
+    """Nine far places a task: three hold objects; honest workers invent boxes in the rest, liars draw one together."""
+    rng = np.random.default_rng(seed)
+    place = np.array([[x, y, x + 90, y + 90] for x in (0, 400, 800) for y in (0, 400, 800)], np.float64)
+    task, worker, answer, box, truth = [], [], [], [], []
+    for one in range(tasks):
+        spots = rng.permutation(9)
+        truth.append({int(spot) for spot in spots[:3]})
+        for who in rng.choice(workers, overlap, replace=False):
+            drawn = [spot for spot in spots[:3] if rng.random() < recall]
+            drawn += [spots[3]] if who < liars else [rng.choice(spots[4:])] if rng.random() < invented else []
+            for spot in drawn:
+                answer.append(len(task))
+                box.append(place[spot] + rng.normal(0, 3, 4))
+            task.append(one)
+            worker.append(int(who))
+    answers = BoxAnswers(task, worker, answer, np.array(box), [0] * len(box), tasks, workers, 1)
+    return answers, truth, place
+
+
+def right_places(found, truth, place):
+    """Shares of the objects that were found, and of what was found that is an object."""
+    spot = iou(found.box, place).argmax(axis=1)
+    hits = sum(int(s) in truth[t] for t, s in zip(found.task, spot, strict=True))
+    return hits / sum(map(len, truth)), hits / max(len(spot), 1)
+
+
+@pytest.mark.parametrize(("recall", "overlap", "least"), [(0.45, 5, 0.58), (0.85, 2, 0.93), (0.6, 3, 0.65)])
+def test_two_who_draw_the_same_prove_much_where_most_miss_it(recall, overlap, least):
+    """Boxes on nothing coincide by no chance, so an object that three of five missed is found all the same."""
+    answers, truth, place = scattered(recall=recall, overlap=overlap)
+    found, of_found = right_places(resolve_boxes(answers), truth, place)
+    assert found > least
+    assert of_found > 0.88
+
+
+def test_liars_who_draw_the_same_nothing_do_not_make_it_true():
+    answers, truth, place = scattered(recall=0.85, overlap=7, liars=4)
+    found, of_found = right_places(resolve_boxes(answers), truth, place)
+    assert (found > 0.99, of_found > 0.98) == (True, True)
+
+
+def test_gold_does_not_silence_a_lone_worker():
+    answers, truth, place = scattered(recall=0.9, overlap=1, workers=1)
+    known = [(t, spot) for t in range(16) for spot in sorted(truth[t])]
+    gold = {"gold": place[[s for _, s in known]], "gold_task": [t for t, _ in known], "gold_label": [0] * len(known)}
+    rows = (answers.task, answers.worker, answers.answer, answers.box, answers.label, 80, 1, 1)
+    found, of_found = right_places(resolve_boxes(BoxAnswers(*rows, **gold)), truth, place)
+    assert found > 0.85
+    assert of_found > 0.9
+
+
+def test_a_repeated_answer_draws_no_second_object():
+    box = [[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10]]
+    found = resolve_boxes(BoxAnswers([0, 0, 0], [0, 0, 1], [0, 1, 2], box, [0] * 3, 1, 2, 1))
+    assert len(found.box) == 1

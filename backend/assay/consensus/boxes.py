@@ -1,13 +1,15 @@
 """Consensus of bounding boxes: which objects there are, of which class, and where exactly.
 
-1. *Matching*: boxes of one task are joined, best overlap first, into clusters with at most one box a worker, as long
+1. *Matching*: boxes of one task are joined, best overlap first, into clusters with at most one box an answer, as long
 as the mean overlap (IoU) with
    the cluster stays above a threshold. Classes do not matter for matching: two workers may see one thing and call it
    different names.
-2. *Existence*: a cluster is an object with posterior odds from who drew it and who, having looked at the task, did
+2. *Existence*: a cluster is an object or a lure, with odds from who drew it and who, having looked at the task, did
 not. A worker has a recall (it draws
-   what is there) and a rate of boxes on nothing, learned over all tasks (Dawid and Skene 1979 with one object a
-   question).
+   what is there) and a rate at which it falls for lures, learned over all tasks (Dawid and Skene 1979 with one object
+   a question). Nobody sees the objects and lures that nobody drew, so both likelihoods are given that somebody did,
+   and the M step counts those that must have been missed (Dempster, Laird and Rubin 1977, section 4.2): else every
+   box on nothing would seem to be drawn by one in R of R workers, and two who draw the same would prove little.
 3. *Class*: weighted vote of the drawers. 4. *Place*: each edge is the robust weighted mean of the drawers' edges:
 Student-t weights of their residuals in
    units of the box's size, workers weighted by their precision, so one sloppy or hostile box moves little.
@@ -25,7 +27,8 @@ from .answers import Ints, InvalidAnswers, _codes
 
 Doubles = NDArray[np.float64]
 
-_ROUNDS = 10
+_ROUNDS = 30
+_REAL = 0.7  # beforehand, of the places where somebody drew a box; as much as four places
 _DOF = 3.0
 
 
@@ -106,6 +109,7 @@ class BoxConsensus:
 
     recall_: Doubles
     false_: Doubles
+    real_: float
     variance_: Doubles
     class_skill_: Doubles
 
@@ -114,6 +118,7 @@ class BoxConsensus:
         workers = answers.n_workers
         self.recall_, self.false_ = np.full(workers, 0.8), np.full(workers, 0.1)
         self.variance_, self.class_skill_ = np.full(workers, 0.05**2), np.full(workers, 0.9)
+        self.real_ = _REAL
         self._clusters = _Clusters(answers, self.threshold)
         for _ in range(_ROUNDS):
             exists = self._existence(answers)
@@ -133,8 +138,9 @@ class BoxConsensus:
         answered = np.bincount(answers.task, minlength=answers.n_tasks).astype(np.int32)
         known = np.zeros(answers.n_tasks, np.bool_)
         known[answers.gold_task] = known[answers.gold_empty] = True
-        sure = np.ones(answers.n_tasks)
-        np.multiply.at(sure, c.task, np.maximum(exists, 1 - exists))
+        sure = np.exp(-self._unseen(answers, exists))
+        right = np.where(exists > 0.5 + 1e-9, exists * votes.max(axis=1, initial=0.0), 1 - exists)
+        np.multiply.at(sure, c.task, right)
         sure[(answered == 0) & ~known] = 0.0
         label = np.argmax(votes[kept] >= votes[kept].max(axis=1, keepdims=True, initial=0.0) - 1e-9, axis=1)
         precision = self.recall_ / (self.recall_ + self.false_)
@@ -152,14 +158,31 @@ class BoxConsensus:
         )
 
     def _existence(self, answers: BoxAnswers) -> Doubles:
-        """Posterior of each cluster: half of all clusters are objects beforehand."""
+        """Posterior of each cluster; beforehand the share of objects among all that were drawn."""
         c = self._clusters
-        drew = np.log(self.recall_ / self.false_)
-        silent = np.log((1 - self.recall_) / (1 - self.false_))
-        all_silent = np.bincount(answers.task, weights=silent[answers.worker], minlength=answers.n_tasks)
-        score = all_silent[c.task] + np.bincount(c.box_cluster, (drew - silent)[c.box_worker], c.count)
+        score = self._given_drawn(answers, self.recall_) - self._given_drawn(answers, self.false_)
+        score += np.log(self.real_ / (1 - self.real_))
         exists = 1 / (1 + np.exp(-np.clip(score, -700, 700)))
         return np.where(c.has_gold, 1.0, np.where(c.gold_task[c.task], 0.0, exists))
+
+    def _given_drawn(self, answers: BoxAnswers, rate: Doubles) -> Doubles:
+        """Log-likelihood of each cluster's drawers where worker j draws with rate[j], given that somebody drew."""
+        c = self._clusters
+        silent = np.log1p(-rate)
+        drew = np.bincount(c.box_cluster, (np.log(rate) - silent)[c.box_worker], c.count)
+        nobody = _summed(answers, silent)
+        return np.asarray(drew + (nobody - np.log(np.maximum(-np.expm1(nobody), 1e-300)))[c.task], np.float64)
+
+    def _missed(self, answers: BoxAnswers, rate: Doubles, found: Doubles) -> Doubles:
+        """How many more of its kind each task must have had for `found[task]` to be drawn by somebody."""
+        nobody = _summed(answers, np.log1p(-rate))
+        return np.asarray(found * np.exp(nobody) / np.maximum(-np.expm1(nobody), 1e-12), np.float64)
+
+    def _unseen(self, answers: BoxAnswers, exists: Doubles) -> Doubles:
+        """Objects to expect in each task that nobody drew; of gold tasks all are known."""
+        c = self._clusters
+        shown = np.bincount(c.task[c.drawn], exists[c.drawn], answers.n_tasks)
+        return np.where(c.gold_task, 0.0, self._missed(answers, self.recall_, shown.astype(np.float64)))
 
     def _place(self, answers: BoxAnswers) -> Doubles:
         """Edges of each cluster: robust weighted means, from the medians on."""
@@ -191,8 +214,10 @@ class BoxConsensus:
 
     def _m_step(self, answers: BoxAnswers, exists: Doubles, centre: Doubles, votes: Doubles) -> None:
         c, workers = self._clusters, answers.n_workers
-        there = np.bincount(c.task, exists, answers.n_tasks)
-        absent = np.bincount(c.task, 1 - exists, answers.n_tasks)
+        lures = np.bincount(c.task, 1 - exists, answers.n_tasks).astype(np.float64)
+        there = np.bincount(c.task, exists, answers.n_tasks) + self._unseen(answers, exists)
+        absent = lures + self._missed(answers, self.false_, lures)
+        self.real_ = float((exists[c.drawn].sum() + 4 * _REAL) / (c.drawn.sum() + 4))
         present = np.bincount(answers.worker, there[answers.task], workers)
         nothing = np.bincount(answers.worker, absent[answers.task], workers)
         real = exists[c.box_cluster]
@@ -211,6 +236,11 @@ class BoxConsensus:
         self.variance_ = np.maximum((squared + 4 * common) / (seen + 4), 1e-6)
         right = np.bincount(c.box_worker, real * votes[c.box_cluster, c.box_label], workers)
         self.class_skill_ = np.clip((right + 3.6) / (drawn + 4), 1e-3, 1 - 1e-3)
+
+
+def _summed(answers: BoxAnswers, by_worker: Doubles) -> Doubles:
+    """The sum over each task's workers."""
+    return np.asarray(np.bincount(answers.task, by_worker[answers.worker], answers.n_tasks), np.float64)
 
 
 def resolve_boxes(answers: BoxAnswers, *, threshold: float = 0.4) -> Objects:
@@ -234,13 +264,14 @@ class _Clusters:
         boxes = np.concatenate([answers.box, answers.gold])
         task = np.concatenate([answers.task[answers.answer], answers.gold_task])
         worker = np.concatenate([answers.worker[answers.answer], np.full(len(answers.gold), -1)])
+        whose = np.concatenate([answers.answer, np.full(len(answers.gold), -1)])
         self.of_box = np.full(len(boxes), -1, np.int64)
         self.count = 0
         # By place rather than by row: the order in which answers came decides nothing.
         order = np.lexsort((*boxes.T[::-1], worker, task))
         starts = np.flatnonzero(np.diff(task[order], prepend=-1))
         for mine in np.split(order, starts[1:]) if order.size else []:
-            for members in _match(boxes[mine], worker[mine], threshold):
+            for members in _match(boxes[mine], whose[mine], threshold):
                 self.of_box[mine[members]] = self.count
                 self.count += 1
         gold = self.of_box[answers.answer.size :]
@@ -255,6 +286,7 @@ class _Clusters:
         self.box, self.box_label = answers.box, answers.label.astype(np.int64)
         self.box_worker = answers.worker[answers.answer]
         self.box_cluster = self.of_box[: answers.answer.size]
+        self.drawn = np.bincount(self.box_cluster, minlength=self.count) > 0
         self.median = self.gold_box.copy()
         by = np.argsort(self.box_cluster, kind="stable")
         for mine in np.split(by, np.flatnonzero(np.diff(self.box_cluster[by])) + 1) if by.size else []:
@@ -263,10 +295,10 @@ class _Clusters:
         self.size = np.tile(np.maximum(side, 1e-9), 2)
 
 
-def _match(boxes: Doubles, worker: NDArray[np.int64], threshold: float) -> Sequence[list[int]]:
-    """Clusters of one task's boxes: average linkage, best pair first, never two boxes of one worker."""
+def _match(boxes: Doubles, answer: NDArray[np.int64], threshold: float) -> Sequence[list[int]]:
+    """Clusters of one task's boxes: average linkage, best pair first, never two boxes of one answer."""
     overlap = iou(boxes, boxes)
-    overlap[worker[:, None] == worker[None, :]] = -1.0
+    overlap[answer[:, None] == answer[None, :]] = -1.0
     clusters: dict[int, list[int]] = {i: [i] for i in range(len(boxes))}
     linkage = overlap.copy()
     while True:
