@@ -52,7 +52,7 @@ def comparisons(rows: Sequence[Row], gold: Mapping[str, str], method: str, seed:
     labels = {task: sorted(pair, key=lambda item: rank[item]) for task, pair in pairs.items()}
     labels |= {task: list(pair) for task, pair in known.items()}
     sure = {
-        task: 1.0 if task in known else round(result.preference(place[better], place[worse]), 6)
+        task: 1.0 if task in known else round(result.better(place[better], place[worse]), 6)
         for task, (better, worse) in labels.items()
     }
     return Outcome(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.consensus import InvalidAnswers
-from assay.consensus.pairwise import Comparisons, resolve_pairwise
+from assay.consensus.pairwise import BradleyTerry, Comparisons, resolve_pairwise
 from assay.consensus.ranking import RANKING_METHODS, RankingAnswers, encode_rankings, kendall_tau, resolve_rankings
 
 
@@ -143,3 +143,41 @@ def test_kendall_is_its_definition(a, b):
     same = sum((a.index(i) < a.index(j)) == (b.index(i) < b.index(j)) for i, j in pairs)
     found = kendall_tau(np.array([a], np.int32), np.array([b], np.int32))[0]
     assert found == pytest.approx(2 * same / len(pairs) - 1)
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_scores_of_many_comparisons_converge_soon(noise):
+    """Also their level, which only the virtual opponent holds: plain steps of Hunter's need thousands."""
+    rng = np.random.default_rng(0)
+    score = rng.normal(0, 1.5, 40)
+    first = rng.integers(40, size=1500)
+    second = (first + rng.integers(1, 40, 1500)) % 40
+    wins = rng.random(1500) < 1 / (1 + np.exp(score[second] - score[first]))
+    winner, loser = np.where(wins, first, second), np.where(wins, second, first)
+    answers = Comparisons(rng.integers(25, size=1500), winner, loser, 25, 40)
+    soon = BradleyTerry(noise=noise).fit(answers)
+    late = BradleyTerry(noise=noise, iterations=5000, tolerance=1e-10).fit(answers)
+    assert soon.converged_
+    assert soon.iterations_ <= 200
+    np.testing.assert_allclose(soon.scores_, late.scores_, atol=0.01)
+
+
+def test_confidence_is_the_chance_of_the_right_order():
+    """Not of winning once more, which stays near one half however well two close items are known."""
+    many = 400
+    close = Comparisons([0] * many, [0] * 240 + [1] * 160, [1] * 240 + [0] * 160, 1, 2)
+    known = resolve_pairwise(close, noise=False)
+    assert known.preference(0, 1) == pytest.approx(0.6, abs=0.01)
+    assert known.better(0, 1) > 0.99
+    assert known.better(1, 0) == pytest.approx(1 - known.better(0, 1))
+    assert known.worker_skill[0] == pytest.approx(0.6, abs=0.01), "what goes with the scores"
+
+
+@pytest.mark.parametrize("method", RANKING_METHODS)
+def test_a_lone_ranking_is_not_certain(method):
+    alone = RankingAnswers(range(30), [0] * 30, [[0, 1, 2]] * 30, 30, 1)
+    assert (resolve_rankings(method, alone).confidence < 0.9).all()
+    answers, truth = rank(0)
+    found = resolve_rankings(method, answers)
+    right = (kendall_tau(found.order, truth).mean() + 1) / 2
+    assert found.confidence.mean() == pytest.approx(right, abs=0.06)

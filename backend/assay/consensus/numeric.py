@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,11 @@ from numpy.typing import NDArray
 
 STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 """Prior strengths, in answers, among which the likeliest is taken."""
+
+
+def normal_cdf(x: NDArray[Any]) -> NDArray[np.float64]:
+    """The standard normal distribution function."""
+    return np.asarray(0.5 + 0.5 * np.frompyfunc(math.erf, 1, 1)(np.asarray(x) / math.sqrt(2)), np.float64)
 
 
 def log_gamma(x: NDArray[Any]) -> NDArray[np.float64]:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answers import Codes, Ints, InvalidAnswers, _codes
-from .pairwise import BradleyTerry, Comparisons
+from .majority import common_accuracy, vote_posterior
+from .pairwise import BradleyTerry, Comparisons, higher
 
 Doubles = NDArray[np.float64]
 RANKING_METHODS = ("borda", "bradley_terry")
@@ -108,7 +109,7 @@ class Ranking:
             raise InvalidAnswers(f"method must be one of {', '.join(RANKING_METHODS)}, got {method!r}")
 
     scores_: Doubles
-    probability_: Doubles
+    error_: Doubles
     worker_skill_: Doubles
     converged_: bool = True
 
@@ -122,6 +123,7 @@ class Ranking:
         comparisons = _pairs(answers)
         fitted = BradleyTerry().fit(comparisons)
         self.scores_ = fitted.scores_.reshape(answers.n_tasks, items)
+        self.error_ = fitted.predict(comparisons).error.reshape(answers.n_tasks, items)
         self.worker_skill_ = fitted.skill_
         self.converged_ = fitted.converged_
         return self
@@ -134,9 +136,29 @@ class Ranking:
         answered = np.bincount(answers.task, minlength=answers.n_tasks).astype(np.int32)
         nothing = (answered == 0) & ~known
         order[nothing] = -1
-        confidence = np.where(known, 1.0, _pair_confidence(answers, self.scores_, self.name, order))
+        confidence = np.where(known, 1.0, self._confidence(answers, order))
         confidence[nothing] = 0.0
         return Rankings(order, confidence, self.scores_, self.worker_skill_, answered, self.name, self.converged_)
+
+    def _confidence(self, answers: RankingAnswers, order: Ints) -> Doubles:
+        """Mean over a task's pairs of the probability that they are in the right order: by the scores and their
+        errors, or (borda) by how many put it so, all workers being right with the one probability that their agreement
+        shows."""
+        items = self.scores_.shape[1]
+        if items < 2:
+            return np.ones(answers.n_tasks)
+        i, j = np.triu_indices(items, 1)
+        if self.name == "bradley_terry":
+            gap = np.abs(self.scores_[:, i] - self.scores_[:, j])
+            return np.asarray(higher(gap, self.error_[:, i], self.error_[:, j]).mean(axis=1), np.float64)
+        place, found = np.argsort(answers.order, axis=1), np.argsort(np.maximum(order, 0), axis=1)
+        first = place[:, i] < place[:, j]
+        votes = np.zeros((answers.n_tasks, i.size, 2), np.int64)
+        np.add.at(votes[..., 0], answers.task, first)
+        np.add.at(votes[..., 1], answers.task, ~first)
+        flat = votes.reshape(-1, 2)
+        ahead = vote_posterior(flat, common_accuracy(flat))[:, 0].reshape(answers.n_tasks, -1)
+        return np.asarray(np.where(found[:, i] < found[:, j], ahead, 1 - ahead).mean(axis=1), np.float64)
 
 
 def resolve_rankings(method: str, answers: RankingAnswers) -> Rankings:
@@ -201,17 +223,3 @@ def _pairs(answers: RankingAnswers) -> Comparisons:
         np.full(answers.task.size * i.size, 2 / max(items - 1, 1)),
         np.repeat(gold, 10, axis=0),
     )
-
-
-def _pair_confidence(answers: RankingAnswers, scores: Doubles, method: str, order: Ints) -> Doubles:
-    """Mean over a task's pairs of the probability that the higher one is higher."""
-    items = scores.shape[1]
-    if items < 2:
-        return np.ones(answers.n_tasks)
-    i, j = np.triu_indices(items, 1)
-    if method == "bradley_terry":
-        return np.asarray((1 / (1 + np.exp(-np.abs(scores[:, i] - scores[:, j])))).mean(axis=1), np.float64)
-    agreement = np.bincount(
-        answers.task, (kendall_tau(answers.order, np.maximum(order, 0)[answers.task]) + 1) / 2, answers.n_tasks
-    )
-    return np.asarray(agreement / np.maximum(np.bincount(answers.task, minlength=answers.n_tasks), 1), np.float64)
