@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,7 +21,19 @@ from assay.db.postgres import EmbeddedPostgres
 from assay.server import Server
 from assay.settings import load
 
+MIGRATED = "migrated"
 _numbers = itertools.count()
+
+SECONDS = {"e2e": 20, "validation": 5, "web": 3, "audit": 2, "chain": 2, "services": 2}
+"""How long a test of a folder takes, about; those of the others are quick."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: what runs last runs beside idle processes."""
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        seconds[item.path] += SECONDS.get(item.path.parent.name, 0)
+    items.sort(key=lambda item: -seconds[item.path])
 
 
 @pytest.fixture(autouse=True)
@@ -33,27 +47,58 @@ def logging_as_it_was() -> Iterator[None]:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """A real server, stopped at the end of the session."""
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
-    asyncio.run(server.start())
+    asyncio.run(_begin(server))
     yield server
     asyncio.run(server.stop())
 
 
-@pytest.fixture
-async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
-    """An empty database of its own."""
-    name = f"test_{next(_numbers)}"
-    admin = await asyncpg.connect(postgres.url)
-    await admin.execute(f"create database {name} template template0")
+async def _begin(server: EmbeddedPostgres) -> None:
+    """Starts it, with a migrated database to copy. Its data end with the session: no disk is waited for."""
+    await server.start()
+    admin = await asyncpg.connect(server.url)
+    for setting in ("fsync", "full_page_writes"):
+        await admin.execute(f"alter system set {setting} = off")
+    await admin.execute("select pg_reload_conf()")
+    await admin.execute(f"create database {MIGRATED} template template0")
     await admin.close()
-    yield postgres.url.replace("/assay?", f"/{name}?")
-    admin = await asyncpg.connect(postgres.url)
+    async with await Database.open(_url(server, MIGRATED)):
+        pass
+
+
+def _url(server: EmbeddedPostgres, name: str) -> str:
+    return server.url.replace("/assay?", f"/{name}?")
+
+
+@contextlib.asynccontextmanager
+async def _copy(server: EmbeddedPostgres, template: str) -> AsyncIterator[str]:
+    """The address of a database of its own."""
+    name = f"test_{next(_numbers)}"
+    admin = await asyncpg.connect(server.url)
+    await admin.execute(f"create database {name} template {template} strategy file_copy")
+    await admin.close()
+    yield _url(server, name)
+    admin = await asyncpg.connect(server.url)
     await admin.execute(f"drop database {name} with (force)")
     await admin.close()
 
 
 @pytest.fixture
+async def empty_database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """A database in which nothing is yet."""
+    async with _copy(postgres, "template0") as url:
+        yield url
+
+
+@pytest.fixture
+async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """A migrated database without rows."""
+    async with _copy(postgres, MIGRATED) as url:
+        yield url
+
+
+@pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """A migrated database."""
+    """The same, opened."""
     async with await Database.open(database_url) as opened:
         yield opened
 

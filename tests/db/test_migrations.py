@@ -14,8 +14,8 @@ from assay.domain.assignment import place
 from assay.errors import ConfigError
 
 
-async def test_all_run_once_and_are_recorded(database_url: str) -> None:
-    connection = await asyncpg.connect(database_url)
+async def test_all_run_once_and_are_recorded(empty_database_url: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
     names = [migration.name for migration in migrations.load()]
     assert await migrations.migrate(connection) == names
     assert await migrations.migrate(connection) == []
@@ -23,36 +23,36 @@ async def test_all_run_once_and_are_recorded(database_url: str) -> None:
     await connection.close()
 
 
-async def test_two_at_once_run_each_migration_once(database_url: str) -> None:
-    connections = [await asyncpg.connect(database_url) for _ in range(3)]
+async def test_two_at_once_run_each_migration_once(empty_database_url: str) -> None:
+    connections = [await asyncpg.connect(empty_database_url) for _ in range(3)]
     ran = await asyncio.gather(*(migrations.migrate(connection) for connection in connections))
     assert sorted(name for names in ran for name in names) == [one.name for one in migrations.load()]
     for connection in connections:
         await connection.close()
 
 
-async def test_a_changed_migration_is_refused(database_url: str) -> None:
-    async with await Database.open(database_url):
+async def test_a_changed_migration_is_refused(empty_database_url: str) -> None:
+    async with await Database.open(empty_database_url):
         pass
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(empty_database_url)
     await connection.execute("update migrations set checksum = 'x' where number = 1")
     with pytest.raises(ConfigError, match=r"0001_market\.sql was changed after it ran"):
         await migrations.migrate(connection)
     await connection.close()
 
 
-async def test_a_newer_database_is_refused(database_url: str) -> None:
-    async with await Database.open(database_url):
+async def test_a_newer_database_is_refused(empty_database_url: str) -> None:
+    async with await Database.open(empty_database_url):
         pass
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(empty_database_url)
     await connection.execute("insert into migrations (number, name, checksum) values (9999, '9999_later.sql', 'x')")
     with pytest.raises(ConfigError, match=r"9999_later\.sql, which this version does not know"):
         await migrations.migrate(connection)
     await connection.close()
 
 
-async def test_tasks_from_before_hand_outs_were_logged_keep_their_room(database_url: str) -> None:
-    connection = await asyncpg.connect(database_url)
+async def test_tasks_from_before_hand_outs_were_logged_keep_their_room(empty_database_url: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
     for migration in migrations.load()[:3]:
         await connection.execute(migration.text)
     request, domain, wallet = bytes([1]) * 32, bytes([2]) * 32, bytes([3]) * 32

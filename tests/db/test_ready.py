@@ -10,7 +10,6 @@ import asyncpg
 import pytest
 
 from assay.db import migrations
-from assay.db.pool import Database
 from assay.db.queries import QUERIES
 
 TASKS = 20_000
@@ -41,8 +40,6 @@ update tasks set answers_wanted = 1 where request = sha256('r0') and index < 10;
 async def filled(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     """20,000 tasks by agreement with one of five answers, ten of them complete; as many by review, half in judgement,
     of which ten have a round, and ten rejected."""
-    async with await Database.open(database_url):
-        pass
     connection = await asyncpg.connect(database_url, statement_cache_size=0)
     await connection.execute(FILL % {"tasks": TASKS})
     await connection.execute(
@@ -104,10 +101,10 @@ async def test_what_is_due_is_kept_by_the_database(filled: asyncpg.Connection) -
     assert closing == "UPDATE 400"
 
 
-async def test_an_open_market_is_taken_over(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_open_market_is_taken_over(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks and answers from before the migration come to stand where they would have come to stand after it."""
     every = migrations.load()
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(empty_database_url)
     with monkeypatch.context() as before:
         before.setattr(migrations, "load", lambda: every[:5])
         await migrations.migrate(connection)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 from solders.keypair import Keypair
+from support.workers import WorkerProcess
 
 from assay.client import Client
 from assay.domain import messages
@@ -35,7 +34,7 @@ class Stage:
         self.params = params
         self.server: Server
         self.validators: list[Keypair] = []
-        self.workers: dict[int, asyncio.subprocess.Process] = {}
+        self.workers: dict[int, WorkerProcess] = {}
         self.clients: list[Client] = []
 
     async def open(self) -> None:
@@ -84,19 +83,15 @@ class Stage:
 
     async def start_worker(self, number: int, *, judge: str = "accept-valid") -> None:
         """Starts the worker process of validator `number` (from 1)."""
-        log = open(self.home / f"worker{number}.log", "ab")  # noqa: SIM115
-        self.workers[number] = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "assay_validator",
-            "--key", str(self.home / f"validator{number}.json"),
-            "--api", self.server.url, "--rpc", self.market.rpc_url, "--judge", judge, "--log-level", "debug",
-            stdout=log, stderr=log,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(JUDGES), os.environ.get("PYTHONPATH", "")]),
-                "ASSAY_TEST_GATE": str(self.home / "gate"),
-            },
+        self.workers[number] = await WorkerProcess.start(
+            [
+                "--key", str(self.home / f"validator{number}.json"),
+                "--api", self.server.url, "--rpc", self.market.rpc_url, "--judge", judge, "--log-level", "debug",
+            ],
+            log=self.home / f"worker{number}.log",
+            path=JUDGES,
+            environment={"ASSAY_TEST_GATE": str(self.home / "gate")},
         )  # fmt: skip
-        log.close()
 
     async def start_workers(self, *, judge: str = "accept-valid") -> None:
         """Starts every validator's worker and waits until all are connected."""
@@ -108,10 +103,7 @@ class Stage:
         return bool(self.market.engine.hub.connected(bytes(self.validators[number - 1].pubkey())))
 
     async def stop_worker(self, number: int, how: signal.Signals = signal.SIGTERM) -> int:
-        process = self.workers.pop(number)
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(how)
-        return await asyncio.wait_for(process.wait(), 60)
+        return await self.workers.pop(number).stop(how)
 
     def log(self, number: int) -> str:
         return (self.home / f"worker{number}.log").read_text()
