@@ -81,7 +81,7 @@ def demo(
 def up(
     home: UpHome = None,
     rpc: Rpc = None,
-    port: Annotated[int, typer.Option(help="Port of the API and the pages.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port of the API and the pages; 0: any free one.")] = 8080,
     validators: Annotated[int, typer.Option(min=3, max=12, help="Validator processes.")] = 3,
 ) -> None:
     """Run the market as a server until Ctrl-C, with a sample request to label; started again it goes on."""

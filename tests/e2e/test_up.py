@@ -11,15 +11,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from assay.demo.markets import free_port
-
 pytest.importorskip("sklearn", reason="the sample request needs scikit-learn")
 
 
-async def up(home: Path, port: int) -> str:
+async def up(home: Path) -> str:
     """Runs it until it is up, looks at the page, interrupts it; what it said."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "assay", "up", "--home", str(home), "--port", str(port), stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "assay", "up", "--home", str(home), "--port", "0", stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr is not None
     said = ""
@@ -41,7 +39,6 @@ async def up(home: Path, port: int) -> str:
 
 @pytest.mark.timeout(280)
 async def test_it_names_the_page_and_finds_its_sample_again(tmp_path: Path) -> None:
-    port = free_port()
-    first = re.search(r"sample request: (\w+), 100 handwritten digits", await up(tmp_path, port))
+    first = re.search(r"sample request: (\w+), 100 handwritten digits", await up(tmp_path))
     assert first is not None
-    assert f"sample request: {first[1]} is open" in await up(tmp_path, port)
+    assert f"sample request: {first[1]} is open" in await up(tmp_path)

@@ -24,8 +24,11 @@ PORTS = 64
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` neighbouring ports that are free."""
-    for start in range(20_000 + os.getpid() % 20_000, 60_000, count):
+    """The first of `count` neighbouring ports that are free.
+
+    Below those that systems give to whoever asks for any; processes side by side begin at ports of their own.
+    """
+    for start in range(10_000 + os.getpid() * count % 20_000, 32_000, count):
         taken = []
         try:
             for port in range(start, start + count):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 from solders.keypair import Keypair
@@ -37,11 +37,10 @@ TOKEN = 10**DECIMALS
 Say = Callable[[str], None]
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _port(url: str) -> int:
+    port = urlsplit(url).port
+    assert port is not None
+    return port
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,8 @@ class MarketProcesses:
         self.processes = Processes(settings.home)
         self.validators = [ensure_key(settings.keys_dir / f"validator-{i}.json") for i in range(validators)]
         self.stakes = Stakes()
-        # Chosen once, so that a server that is started again is found where it was.
-        self._port, self._chain_port = settings.port or free_port(), settings.chain_port or free_port()
+        # 0: the first server takes free ones; each that is started again is found where it was.
+        self._port, self._chain_port = settings.port, settings.chain_port
         self._say = say
         self._session: aiohttp.ClientSession | None = None
         self.chain: RpcChain
@@ -125,6 +124,9 @@ class MarketProcesses:
         await self.processes.start("server", *arguments, env={"ASSAY_CHAIN_PORT": str(self._chain_port)})
         state = await self.processes.until_up("server", self.state_file, seconds=START_SECONDS)
         self.url = state["url"]
+        self._port = _port(state["url"])
+        if self.settings.rpc_url is None:
+            self._chain_port = _port(state["rpc_url"])
         self._state = state
         self._say(f"server: API at {self.url}, database and settler behind it (logs in {self.processes.logs})")
         return state
