@@ -1,10 +1,13 @@
 """Consensus of several labels a task: each label is a yes/no question, workers are one over all of them.
 
 Rows say which labels a worker named on a task. What it did not name it denied. Methods: `majority` (more than half
-name it), `one_coin` (a worker's chance to be right is one number for all labels) and `dawid_skene` (a worker has a
-sensitivity, how often it names what is there, and a specificity, how often it keeps quiet about what is not; Dawid and
-Skene 1979 with two classes). Sharing a worker's skill over the labels is what makes rare labels work: of each alone
-there are too few answers. How often a label occurs is learned for each label.
+name it), `one_coin` (a worker's chance to be right is one number for all labels, and no label is likelier to apply than
+not: with shares of its own, errors that all go one way would end with none that applies) and `dawid_skene` (a worker
+has a sensitivity, how often it names what is there, and a specificity, how often it keeps quiet about what is not;
+Dawid and Skene 1979 with two classes). Sharing a worker's skill over the labels is what makes rare labels work: of each
+alone there are too few answers. How often a label occurs is learned for each label.
+Rates of workers and of labels are shrunk to
+the common one, by the strength that makes the counts likeliest.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answers import Codes, Ints, InvalidAnswers, _codes
+from .majority import common_accuracy, vote_posterior
+from .numeric import beta_strength
 
 Doubles = NDArray[np.float64]
 MULTILABEL_METHODS = ("majority", "one_coin", "dawid_skene")
@@ -107,25 +112,28 @@ def encode_multilabel(
 class MultiLabel:
     """EM over labels (E) and workers (M), or the plain majority.
 
-    `prior`: pseudo-answers a worker starts with at the crowd's own rate, so that few answers say little of it.
+    It starts from what each worker's fellows say, never from its own vote: who has no fellows is not right therefore.
+    The majority's confidence takes all workers to be right with one probability, that their agreement shows.
     """
 
-    def __init__(self, method: str = "dawid_skene", *, prior: float = 4.0, iterations: int = 50) -> None:
+    def __init__(self, method: str = "dawid_skene", *, iterations: int = 50) -> None:
         self.name = method.replace("-", "_")
         if self.name not in MULTILABEL_METHODS:
             raise InvalidAnswers(f"method must be one of {', '.join(MULTILABEL_METHODS)}, got {method!r}")
-        self.prior, self.iterations = prior, iterations
+        self.iterations = iterations
 
     sensitivity_: Doubles
     specificity_: Doubles
     prevalence_: Doubles
+    accuracy_: float
     iterations_: int = 1
     converged_: bool = True
 
     def fit(self, answers: MultiAnswers) -> MultiLabel:
         """Learn the workers and how often each label occurs."""
         probability = _fix_gold(answers, _share(answers))
-        self._m_step(answers, probability)
+        self.accuracy_ = common_accuracy(_votes(answers))
+        self._m_step(answers, probability, *_by_fellows(answers))
         if self.name == "majority" or not answers.task.size:
             return self
         self.converged_ = False
@@ -144,7 +152,11 @@ class MultiLabel:
         answered = np.bincount(answers.task, minlength=answers.n_tasks).astype(np.int32)
         known = (answers.gold >= 0).all(axis=1) if answers.n_labels else np.zeros(answers.n_tasks, np.bool_)
         applies = probability > 0.5 + 1e-9
-        confidence = np.maximum(probability, 1 - probability).prod(axis=1)
+        sure = probability
+        if self.name == "majority":
+            voted = vote_posterior(_votes(answers), self.accuracy_)[:, 1].reshape(probability.shape)
+            sure = _fix_gold(answers, voted.astype(np.float64))
+        confidence = np.maximum(sure, 1 - sure).prod(axis=1)
         nothing = (answered == 0) & ~known
         applies[nothing & ~(answers.gold == 1).any(axis=1)] = False
         confidence[nothing] = 0.0
@@ -174,20 +186,36 @@ class MultiLabel:
             score[:, label] += denied + np.bincount(answers.task[rows], weights=step[rows], minlength=answers.n_tasks)
         return _fix_gold(answers, 1 / (1 + np.exp(-np.clip(score, -700, 700))))
 
-    def _m_step(self, answers: MultiAnswers, probability: Doubles) -> None:
-        there, workers = probability[answers.task], answers.n_workers
-        hit = np.bincount(answers.worker, weights=(there * answers.named).sum(axis=1), minlength=workers)
-        present = np.bincount(answers.worker, weights=there.sum(axis=1), minlength=workers)
-        quiet = np.bincount(answers.worker, weights=((1 - there) * ~answers.named).sum(axis=1), minlength=workers)
-        absent = np.bincount(answers.worker, weights=(1 - there).sum(axis=1), minlength=workers)
+    def _m_step(
+        self,
+        answers: MultiAnswers,
+        probability: Doubles,
+        there: Doubles | None = None,
+        judged: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Rates of the workers beside what is `there` for each answer (default: its task's `probability`), where it can
+        be `judged` (default: everywhere)."""
+        workers = answers.n_workers
+        there = probability[answers.task] if there is None else there
+        known = np.ones(there.shape) if judged is None else judged.astype(np.float64)
+        there, absence = there * known, (1 - there) * known
+        hit, present, quiet, absent = (
+            np.bincount(answers.worker, weights=of.sum(axis=1), minlength=workers).astype(np.float64)
+            for of in (there * answers.named, there, absence * ~answers.named, absence)
+        )
         if self.name == "one_coin":
             hit, present = hit + quiet, present + absent
             quiet, absent = hit, present
-        self.sensitivity_ = _rate(hit.astype(np.float64), present.astype(np.float64), self.prior)
-        self.specificity_ = _rate(quiet.astype(np.float64), absent.astype(np.float64), self.prior)
+        self.sensitivity_, self.specificity_ = _rate(hit, present), _rate(quiet, absent)
+        if self.name == "one_coin":
+            self.prevalence_ = np.full(answers.n_labels, 0.5)
+            return
         seen = np.bincount(answers.task, minlength=answers.n_tasks) > 0
         seen |= (answers.gold >= 0).any(axis=1)
-        self.prevalence_ = (probability[seen].sum(axis=0) + 0.5) / (max(int(seen.sum()), 0) + 1.0)
+        applies, tasks = probability[seen].sum(axis=0), float(seen.sum())
+        common = (float(applies.sum()) + 0.5) / (tasks * answers.n_labels + 1)
+        strength = beta_strength(applies, np.full(applies.size, tasks), min(max(common, 0.01), 0.99))
+        self.prevalence_ = np.clip((applies + strength * common) / (tasks + strength), 1e-6, 1 - 1e-6)
 
 
 def resolve_multilabel(method: str, answers: MultiAnswers) -> MultiLabels:
@@ -207,7 +235,25 @@ def _fix_gold(answers: MultiAnswers, probability: Doubles) -> Doubles:
     return np.where(answers.gold >= 0, answers.gold, probability).astype(np.float64)
 
 
-def _rate(right: Doubles, of: Doubles, prior: float) -> Doubles:
-    """Shrunk to the crowd's rate and kept off 0 and 1."""
-    common = (right.sum() + 1.0) / (of.sum() + 2.0)
-    return np.asarray(np.clip((right + prior * common) / (of + prior), 1e-3, 1 - 1e-3), np.float64)
+def _votes(answers: MultiAnswers) -> Ints:
+    """int[n_tasks · n_labels, 2]: how many denied and how many named each label of each task."""
+    size = np.bincount(answers.task, minlength=answers.n_tasks)
+    named = np.rint(_share(answers) * size[:, None]).astype(np.int64)
+    return np.stack([size[:, None] - named, named], axis=2).reshape(-1, 2)
+
+
+def _by_fellows(answers: MultiAnswers) -> tuple[Doubles, NDArray[np.bool_]]:
+    """For each answer the share of its task's other answers that name each label (or the gold), and where there are
+    any."""
+    size = np.bincount(answers.task, minlength=answers.n_tasks)[answers.task][:, None]
+    gold = answers.gold[answers.task]
+    others = (_share(answers)[answers.task] * size - answers.named) / np.maximum(size - 1, 1)
+    return np.where(gold >= 0, gold, np.clip(others, 0, 1)).astype(np.float64), (size > 1) | (gold >= 0)
+
+
+def _rate(right: Doubles, of: Doubles) -> Doubles:
+    """Shrunk to the crowd's rate, by 4 to 16 answers, whichever is likeliest, and kept off 0 and 1. A crowd that shows
+    nothing is taken to be right in 85 %, as by the vote of single choice."""
+    common = (float(right.sum()) + 1.7) / (float(of.sum()) + 2.0)
+    strength = min(max(beta_strength(right, of, min(max(common, 0.01), 0.99)), 4.0), 16.0)
+    return np.asarray(np.clip((right + strength * common) / (of + strength), 1e-3, 1 - 1e-3), np.float64)
