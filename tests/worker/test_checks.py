@@ -258,6 +258,33 @@ def test_own_revealed_vote_must_be_counted(state: State) -> None:
     assert refused.value.code == "vote_left_out"
 
 
+def test_who_commits_after_our_reveal_is_not_counted(state: State) -> None:
+    asked = make_spec("review")
+    task = messages.task_id(domain=DOMAIN, index=0, cid=asked.items[0].cid)
+    answer_id = answer(asked, 0, LABELERS[0], "cat").id(domain=DOMAIN, task=task)
+
+    def said(*votes: tuple[Keypair, int]) -> dict[bytes, bytes]:
+        return {
+            wallet(voter): vote_on(answer_id, voter, vote).commitment(domain=DOMAIN, answer=answer_id)
+            for voter, vote in votes
+        }
+
+    first, second, third = PANEL
+    own = OwnVote(1, b"s" * 32, b"c" * 32)
+    state.keep_vote(DOMAIN, answer_id, round=0, vote=own)
+    assert check(asked, remade(asked, [(one, 1) for one in PANEL]), state), "ours is not opened yet"
+    state.keep_shown(DOMAIN, answer_id, round=0, commits=said((first, 1), (second, 0)))
+    state.keep_shown(DOMAIN, answer_id, round=0, commits=said((first, 1), (second, 0), (third, 1)))
+    state.mark_revealed(DOMAIN, answer_id, round=0)
+    assert check(asked, remade(asked, [(first, 1), (second, 0)]), state)
+    for votes, voter in (([(first, 1), (second, 0), (third, 1)], third), ([(first, 1), (second, 1)], second)):
+        with pytest.raises(
+            Refused, match=rf"^tasks\[0\]\.answers\[0\]\.votes: {messages.b58(wallet(voter))}"
+        ) as refused:
+            check(asked, remade(asked, votes), state)
+        assert refused.value.code == "late_vote"
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -302,7 +329,10 @@ def openings(votes: list[tuple[Keypair, int]], *, until: float = 0) -> tuple[dic
 
 
 def look(message: dict[str, Any], own: bytes) -> None:
-    checks.openings(message, voter=wallet(PANEL[0]), domain=DOMAIN, commitment=own, until=0, now=datetime.now(UTC))
+    found = checks.openings(
+        message, voter=wallet(PANEL[0]), domain=DOMAIN, commitment=own, until=0, now=datetime.now(UTC), quorum_bps=6666
+    )
+    assert found == {messages.unb58(one["voter"]): bytes.fromhex(one["commitment"]) for one in message["commits"]}
 
 
 FOREVER = 2**40
@@ -322,12 +352,20 @@ def test_no_reveal_while_commits_are_open() -> None:
     assert refused.value.code == "commits_open"
 
 
+def test_no_reveal_to_fewer_than_can_decide() -> None:
+    """However short a time the operator names: it sees no vote before a quorum has bound itself."""
+    with pytest.raises(Refused, match="1 have committed, and 2 make a verdict") as refused:
+        look(*openings([(PANEL[0], 1)], until=0))
+    assert refused.value.code == "too_few_commits"
+
+
 def test_deadline_that_was_told_first_counts() -> None:
     message, own = openings([(one, 1) for one in PANEL[:2]], until=0)
     with pytest.raises(Refused) as refused:
         checks.openings(
-            message, voter=wallet(PANEL[0]), domain=DOMAIN, commitment=own, until=FOREVER, now=datetime.now(UTC)
-        )
+            message, voter=wallet(PANEL[0]), domain=DOMAIN, commitment=own, until=FOREVER, now=datetime.now(UTC),
+            quorum_bps=6666,
+        )  # fmt: skip
     assert refused.value.code == "commits_open"
 
 

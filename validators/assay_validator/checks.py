@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from assay.domain import batch as batches
-from assay.domain import growth, merkle, messages, quorum, votelog
+from assay.domain import growth, merkle, messages, quorum, tally, votelog
 from assay.domain.batch import Batch
 from assay.domain.history import History
 from assay.domain.spec import Spec
@@ -214,12 +214,16 @@ def _votes(tasks: Sequence[Task], request: OnChain, spec: Spec, signer: bytes, s
     for i, task in enumerate(tasks):
         task_id = messages.task_id(domain=request.domain, index=task.index, cid=spec.items[task.index].cid)
         for j, answer in enumerate(task.answers):
-            ours = state.vote(
-                request.domain, answer.id(domain=request.domain, task=task_id), round=answer.votes[0].round
-            )
+            answer_id, round = answer.id(domain=request.domain, task=task_id), answer.votes[0].round
+            ours = state.vote(request.domain, answer_id, round=round)
             left_out = ours is not None and ours.revealed and signer not in {vote.voter for vote in answer.votes}
             detail = f"tasks[{i}].answers[{j}].votes: ours was revealed and is not among them"
             _refuse(left_out, "vote_left_out", detail)
+            if ours is not None and (shown := state.shown(request.domain, answer_id, round=round)) is not None:
+                for vote in answer.votes:
+                    late = shown.get(vote.voter) != vote.commitment(domain=request.domain, answer=answer_id)
+                    detail = f"{messages.b58(vote.voter)} had not committed to this vote when ours was opened"
+                    _refuse(late, "late_vote", f"tasks[{i}].answers[{j}].votes: {detail}")
 
 
 def panels(request: OnChain, state: State) -> list[tuple[bytes, ...]]:
@@ -228,12 +232,20 @@ def panels(request: OnChain, state: State) -> list[tuple[bytes, ...]]:
 
 
 def openings(
-    message: dict[str, Any], *, voter: bytes, domain: bytes, commitment: bytes, until: float, now: datetime
-) -> None:
-    """The commits are closed, one's own stands among them as it was sent, and all are signed by their voters.
+    message: dict[str, Any],
+    *,
+    voter: bytes,
+    domain: bytes,
+    commitment: bytes,
+    until: float,
+    now: datetime,
+    quorum_bps: int,
+) -> dict[bytes, bytes]:
+    """The commitments that are shown, by voter: the commits are closed, at least a quorum stands there, one's own as it
+    was sent, all signed by their voters.
 
     `until`: the end of the commits as it was told when the work was given (seconds since 1970); no earlier one counts.
-    Raises `Refused`: a vote is revealed only once nobody can commit any more.
+    Raises `Refused`: a vote is revealed only once nobody can commit any more, and never to fewer than can decide.
     """
     try:
         answer, round = bytes.fromhex(message["answer"]), message["round"]
@@ -258,3 +270,10 @@ def openings(
         "commits_open",
         f"{len(found)} of {len(members)} have committed and the time to commit is not over",
     )
+    needed = tally.quorum(len(members), quorum_bps)
+    _refuse(
+        len(found) < needed,
+        "too_few_commits",
+        f"{len(found)} have committed, and {needed} make a verdict: the round has failed, and our vote stays closed",
+    )
+    return found

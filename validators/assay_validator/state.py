@@ -1,14 +1,14 @@
 """What a worker must never forget, in SQLite with a flush to disk before anything leaves the process.
 
-Three records: its own votes (a salt lost is a vote lost), the digests and the votes on disputes that it has signed (two
-for one batch, or dispute, and round would be equivocation, which is slashed), and what the chain has settled
-(`settled`: nothing is paid twice).
+Three records: its own votes (a salt lost is a vote lost) and what they were opened to, the digests and the votes on
+disputes that it has signed (two for one batch, or dispute, and round would be equivocation, which is slashed), and what
+the chain has settled (`settled`: nothing is paid twice).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,10 @@ CREATE TABLE IF NOT EXISTS votes (
     domain BLOB NOT NULL, answer BLOB NOT NULL, round INTEGER NOT NULL,
     vote INTEGER NOT NULL, salt BLOB NOT NULL, commitment BLOB NOT NULL, until REAL NOT NULL,
     revealed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (domain, answer, round)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shown (
+    domain BLOB NOT NULL, answer BLOB NOT NULL, round INTEGER NOT NULL, commits BLOB NOT NULL,
     PRIMARY KEY (domain, answer, round)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS signed (
@@ -111,6 +115,21 @@ class State:
         kept = self.vote(domain, answer, round=round)
         assert kept is not None
         return kept
+
+    def keep_shown(self, domain: bytes, answer: bytes, *, round: int, commits: Mapping[bytes, bytes]) -> None:
+        """Keep the commitments by voter to which a vote is about to be opened; those of the first time stand."""
+        with self._lazily():  # `mark_revealed` waits for the disk
+            self._db.execute(
+                "INSERT OR IGNORE INTO shown VALUES (?, ?, ?, ?)",
+                (domain, answer, round, b"".join(voter + said for voter, said in sorted(commits.items()))),
+            )
+
+    def shown(self, domain: bytes, answer: bytes, *, round: int) -> dict[bytes, bytes] | None:
+        """The commitments by voter to which the vote was opened, if it was."""
+        row = self._db.execute(
+            "SELECT commits FROM shown WHERE domain = ? AND answer = ? AND round = ?", (domain, answer, round)
+        ).fetchone()
+        return None if row is None else {row[0][i : i + 32]: row[0][i + 32 : i + 64] for i in range(0, len(row[0]), 64)}
 
     def mark_revealed(self, domain: bytes, answer: bytes, *, round: int) -> None:
         """From now on the vote is public."""

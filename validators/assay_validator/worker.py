@@ -215,14 +215,16 @@ class Worker:
         vote = self._state.vote(request.domain, answer, round=round)
         if vote is None:
             raise Refused("no_vote", "there is no vote of ours to open")
-        checks.openings(
+        shown = checks.openings(
             message,
             voter=self.wallet,
             domain=request.domain,
             commitment=vote.commitment,
             until=vote.until,
             now=datetime.now(UTC),
+            quorum_bps=request.quorum_bps,
         )
+        self._state.keep_shown(request.domain, answer, round=round, commits=shown)
         await self._link.send(
             {
                 "type": "reveal",
