@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 from disputed import UNIT, Dispute, rejected
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
+from assay.chain.ed25519 import signatures_instruction
+from assay.chain.instructions import Instructions
 from assay.client import Client
 from assay.domain import messages
 from assay.errors import AlreadyDone, Conflict, FieldError, Forbidden, NotFound, SignatureInvalid
@@ -169,6 +173,76 @@ async def test_an_upheld_dispute_whose_votes_are_lost_is_closed_all_the_same(sta
     assert not (await dispute.state()).corrected
     await market.until(closed, what="dispute closed")
     assert [(await person(market, bytes(key.pubkey()))).kinds[0][1] for key in market.validators] == [0, 0, 0]
+
+
+async def vote(client: Client, dispute: Dispute, domain: bytes, outcome: int) -> None:
+    """A vote of round 1 over plain HTTP."""
+    address = bytes(dispute.address)
+    message = messages.dispute(domain=domain, dispute=address, panel_round=1, upheld=outcome == UPHELD)
+    body = {
+        "type": "dispute_vote", "dispute": str(dispute.address), "panel_round": 1, "outcome": outcome,
+        "signature": messages.sign(client.key, message).hex(),
+    }  # fmt: skip
+    await client.call("POST", "/v1/validator/dispute-votes", body=body)
+
+
+async def test_who_votes_both_ways_is_slashed(stage: Callable[..., Any]) -> None:
+    """One sends both votes to the market; another shows its first on chain itself, and sends the market the other."""
+    market = await stage(validators=6)
+    _, _, address, dispute = await rejected(market, items=2, wrong=1)
+    await dispute.open()
+    drawn = await dispute.until("panel drawn", lambda one: bool(one.panel))
+    for number in list(market.workers):
+        await market.stop_worker(number)
+    domain = bytes((await market.market.requests.account(dispute.request)).domain)
+    clients = {bytes(one.key.pubkey()): one for one in market.clients[:6]}
+    here, there, *honest = drawn.panel
+
+    async def slashes(wallet: bytes) -> int:
+        return int((await person(market, wallet)).counters["slashes"])
+
+    await vote(clients[here], dispute, domain, DISMISSED)
+    with pytest.raises(AlreadyDone, match="stands"):
+        await vote(clients[here], dispute, domain, UPHELD)
+
+    message = messages.dispute(domain=domain, dispute=bytes(dispute.address), panel_round=1, upheld=True)
+    show = Instructions(market.market.chain.program).vote_dispute(
+        dispute=dispute.address, request=Pubkey(dispute.request)
+    )
+    shown = signatures_instruction(message, [(Pubkey(there), messages.sign(clients[there].key, message))])
+    stranger = Keypair()
+    await market.market.chain.airdrop(stranger.pubkey(), 10**9)
+    await market.market.chain.send([shown, show], payer=stranger)
+    with pytest.raises(AlreadyDone, match="stands"):
+        await vote(clients[there], dispute, domain, DISMISSED)
+
+    async def convicted() -> bool:
+        return [await slashes(one) for one in (here, there)] == [1, 1]
+
+    await market.until(convicted, what="both slashes")
+    for wallet in (here, there):
+        found = await person(market, wallet)
+        assert (found.stake, found.unstaking) == (0, 0), "equivocation_bps is 10,000: all of it"
+    state = await dispute.state()
+    assert (state.vote_of(here), state.vote_of(there)) == (DISMISSED, UPHELD), "the first of each stands"
+    for wallet in honest:
+        await vote(clients[wallet], dispute, domain, UPHELD)
+        await vote(clients[wallet], dispute, domain, UPHELD)  # the same again proves nothing
+    await dispute.until("upheld and corrected", lambda one: one.state == UPHELD and one.corrected)
+
+    async def done_with() -> bool:
+        rows = await market.market.db.fetch("dispute_vote_pairs", 10)
+        async with market.market.db.session() as session:
+            over = await session.connection.fetch("select validator from dispute_votes where slashed_at is not null")
+        return not rows and {row["validator"] for row in over} == {here, there}
+
+    await market.until(done_with, what="the evidence done with")
+    assert [await slashes(one) for one in honest] == [0] * len(honest)
+    told = (await clients[here].standing())["strikes"]["slashed"][0]
+    assert (told["reason"], told["amount"]) == ("equivocation", "1000")
+    report = await market.audit(address)
+    assert report.ok, report.finding
+    assert report.slashes == 2
 
 
 async def test_votes_are_taken_of_the_panel_alone(stage: Callable[..., Any]) -> None:

@@ -29,6 +29,7 @@ from assay.errors import AlreadyDone, AssayError, Conflict, Forbidden, Gone, Not
 from assay.services.hub import Hub
 
 if TYPE_CHECKING:
+    from assay.services.keeper import Watch
     from assay.services.market import Market
 
 log = structlog.get_logger(__name__)
@@ -68,8 +69,9 @@ class Known:
 class Disputes:
     """Drives all disputes of the market; `run` for as long as this engine leads."""
 
-    def __init__(self, market: Market, *, hub: Hub, operator: Keypair) -> None:
+    def __init__(self, market: Market, *, hub: Hub, operator: Keypair, watch: Watch) -> None:
         self._market = market
+        self._watch = watch
         self._hub = hub
         self._operator = operator
         self._build = Instructions(market.chain.program)
@@ -307,7 +309,8 @@ class Disputes:
         """Shows the vote of a seat on chain; the same again is fine. `outcome`: 1 upheld, 2 dismissed.
 
         Raises `NotFound`, `Gone` (it has ended), `Conflict` (another panel is in office), `Forbidden` (no seat),
-        `SignatureInvalid`, `AlreadyDone` (another vote of this seat stands), and what the chain refuses with.
+        `SignatureInvalid`, `AlreadyDone` (another vote of this seat stands: with it this one is kept as evidence), and
+        what the chain refuses with.
         """
         address = Pubkey(dispute)
         found, account = await self._read(address)
@@ -321,6 +324,10 @@ class Disputes:
             domain=bytes(account.domain), dispute=dispute, panel_round=panel_round, upheld=outcome == disputes.UPHELD
         )
         messages.verify(signature, key=wallet, message=message)
+        await self._watch.keep_vote(
+            wallet, request=found.request, dispute=dispute, panel_round=panel_round, outcome=outcome,
+            signature=signature,
+        )  # fmt: skip
         stands = found.vote_of(wallet)
         if stands is not None:
             if stands != outcome:

@@ -364,15 +364,15 @@ class _Parts:
         self.publisher = Publisher(market, self.handouts)
         self.confirmer = Confirmer(market, self.publisher)
         self.verdicts = Verdicts(market, hub=hub, panels=self.panels)
-        self.disputes = Disputes(market, hub=hub, operator=operator)
         self.watch = Watch(market, operator, Evidence(market))
+        self.disputes = Disputes(market, hub=hub, operator=operator, watch=self.watch)
         self.settlement = Settlement(
             market, hub=hub, panels=self.panels, operator=operator, tables=self.tables, confirmer=self.confirmer,
             watch=self.watch,
         )  # fmt: skip
         self.indexer = Indexer(
             market, self.confirmer, on_request=changed, on_participant=self._changed, on_judged=self.watch.consider,
-            on_settled=self.watch.settled,
+            on_settled=self.watch.settled, on_voted=self.watch.voted,
         )  # fmt: skip
         self.hub = hub
 

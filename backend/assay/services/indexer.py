@@ -42,7 +42,7 @@ REQUEST = {
 class Indexer:
     """Follows events until cancelled. `on_request` is called with the address of each request that changed,
     `on_participant` with each participant that did, batches aside, `on_judged` with each that a batch judged,
-    `on_settled` with the event of each batch.
+    `on_settled` with the event of each batch, `on_voted` with each of votes on a dispute.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Indexer:
         on_participant: Callable[[Participant], Awaitable[None]],
         on_judged: Callable[[Participant], None],
         on_settled: Callable[[Event], Awaitable[None]],
+        on_voted: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._market = market
         self._db = market.db
@@ -62,6 +63,7 @@ class Indexer:
         self._on_participant = on_participant
         self._on_judged = on_judged
         self._on_settled = on_settled
+        self._on_voted = on_voted
         self._taking = asyncio.Lock()
         """Held while an event is taken, and for all of a rebuild: an event half taken would move the cursor over those
         that are to be read again.
@@ -131,6 +133,8 @@ class Indexer:
         elif event.name == "BatchSettled":
             await self._on_settled(event)
             await self._refresh_payees(bytes(data.request), data.batch)
+        elif event.name == "DisputeVoted":
+            await self._on_voted(event)
         elif event.name in PARTICIPANT:
             await self._refresh(data)
 

@@ -43,6 +43,30 @@ where request = $1 and batch = $2 and panel_round = $3 and validator = $4 and sl
 update stray_signatures set slashed_at = clock_timestamp()
 where request = $1 and batch = $2 and panel_round = $3 and validator = $4 and slashed_at is null
 
+-- dispute_vote_keep
+-- A vote of a seat; of two that differ both, of more no more. Whether now both are there; no row where it is not new.
+insert into dispute_votes (dispute, panel_round, validator, request, outcome, signature) values ($1, $2, $3, $4, $5, $6)
+on conflict (dispute, panel_round, validator) do update set other_signature = excluded.signature
+where dispute_votes.outcome <> excluded.outcome and dispute_votes.other_signature is null
+returning other_signature is not null as twice
+
+-- dispute_vote_pairs
+-- Two votes of one seat that differ. In the order of evidence_pairs.
+select v.dispute, v.panel_round, v.validator, q.domain, v.outcome, v.signature, v.other_signature
+from dispute_votes v join requests q on q.address = v.request
+where v.other_signature is not null and v.slashed_at is null
+  and v.tried_at < clock_timestamp() - interval '1 minute'
+order by v.tried_at
+limit $1
+
+-- dispute_vote_tried
+update dispute_votes set tried_at = clock_timestamp()
+where dispute = $1 and panel_round = $2 and validator = $3 and slashed_at is null
+
+-- dispute_vote_done
+update dispute_votes set slashed_at = clock_timestamp()
+where dispute = $1 and panel_round = $2 and validator = $3 and slashed_at is null
+
 -- slashes_of
 -- The latest slashes of a wallet, as the program's events had them.
 select e.signature, e.slot, e.data, e.received_at from chain_events e

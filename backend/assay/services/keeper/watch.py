@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from assay.domain import strikes
 from assay.domain.messages import b58
@@ -55,6 +56,29 @@ class Watch:
             wallet, request=request, batch=batch, panel_round=panel_round, digest=digest, signature=signature
         ):
             self._wake.set()
+
+    async def keep_vote(
+        self, wallet: bytes, *, request: bytes, dispute: bytes, panel_round: int, outcome: int, signature: bytes
+    ) -> None:
+        """As `Evidence.keep_vote`; who has voted twice is looked at soon."""
+        if await self._evidence.keep_vote(
+            wallet, request=request, dispute=dispute, panel_round=panel_round, outcome=outcome, signature=signature
+        ):
+            self._wake.set()
+
+    async def voted(self, event: Event) -> None:
+        """Votes on a dispute were shown on chain, by whomever: a second one of a seat counts for nothing there."""
+        dispute = bytes(event.data.dispute)
+        account = await self._market.rejections.account(Pubkey(dispute))
+        landed = await self._market.chain.landed(event.signature) if account is not None else None
+        for one in () if landed is None else landed.signed:
+            if one.before != "vote_dispute" or one.message[48:80] != dispute:
+                continue
+            for wallet, signature in one.signatures:
+                await self.keep_vote(
+                    wallet, request=bytes(account.request), dispute=dispute, panel_round=event.data.round,
+                    outcome=one.message[84], signature=signature,
+                )  # fmt: skip
 
     async def settled(self, event: Event) -> None:
         """A batch is on chain. Where that is not what the market proposed, its signatures are evidence."""
