@@ -9,16 +9,17 @@ pair of workers shares few tasks and proves nothing; a block of m workers has m 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import copies
+from . import alike, copies
 from .answers import Answers, Ints
-from .excess import Pairs, answer_pairs, find_groups, less_baseline, pair_excess
-from .groups import FLAG_EXCESS, Group, evidence_weights
+from .excess import Excess, Pairs, answer_pairs, find_groups, less_baseline, pair_excess, reached
+from .groups import Group, evidence_weights
 from .latent import MOST_CELLS, LatentClass
 from .majority import common_accuracy, count_votes, vote_posterior
 from .numeric import normalise
@@ -33,10 +34,10 @@ PROOF = 1.64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Collusion:
-    """`groups`: strongest first. `flagged`: bool[n_workers], members of a group whose excess is at least
-    `flag_excess`, and the hostile. `hostile`: bool[n_workers], workers outside of such groups who are wrong more often
-    than chance. `group_of`: int32[n_workers], index into `groups` or -1. `baseline`: the excess that pairs of this
-    crowd have in common (hard tasks).
+    """`groups`: strongest first. `flagged`: bool[n_workers], members of a group that acts as one, and the hostile.
+    `hostile`: bool[n_workers], workers outside of such groups who are wrong more often than chance. `group_of`:
+    int32[n_workers], index into `groups` or -1. `baseline`: the excess that pairs of this crowd have in common (hard
+    tasks).
     """
 
     groups: tuple[Group, ...]
@@ -123,18 +124,39 @@ def _search(
         model.fit(answers)
         share = np.maximum(model.posterior_.mean(axis=1, dtype=np.float64), 1e-6)
         excess = pair_excess(answers, pairs, model.confusion().astype(np.float64), share, weights)
-        held = np.zeros(answers.n_workers, np.bool_)
-        for group in groups:
-            held[list(group.workers)] = True
+        held = _members_of(groups, answers.n_workers)
         shifted, common = less_baseline(excess, held[excess.i] | held[excess.j])
         llr = copies.log_ratio(excess.agree, excess.ratio, excess.expected, common)
         evidence = copies.Evidence(excess.i, excess.j, excess.pair, answers.task[pairs[0]], llr, answers.n_tasks)
         before, groups = groups, find_groups(shifted, answers.n_workers, evidence=evidence, alpha=alpha)
-        groups = [group for group in groups if group.excess < FLAG_EXCESS or not independent(answers, group)]
-        weights, start = evidence_weights(answers, groups, least=0.0), None
+        groups = [one for group in groups if (one := _judged(answers, shifted, group, groups, alpha))]
+        weights, start = evidence_weights(answers, groups, every=True), None
         if [group.workers for group in before] == [group.workers for group in groups]:
             break
     return groups, common
+
+
+def _members_of(groups: Sequence[Group], workers: int) -> NDArray[np.bool_]:
+    held = np.zeros(workers, np.bool_)
+    for group in groups:
+        held[list(group.workers)] = True
+    return held
+
+
+def _judged(answers: Answers, excess: Excess, group: Group, groups: Sequence[Group], alpha: float) -> Group | None:
+    """The group with its verdict: None if it acts as one but its members may as well be good workers; with all whom it
+    reaches where they are noisy copies of one answer.
+    """
+    if independent(answers, group):
+        return None if group.as_one else group
+    if group.as_one:
+        return group
+    taken = _members_of(groups, answers.n_workers)
+    whole, least = reached(excess, group, taken)
+    members = _members_of([whole], answers.n_workers)
+    others = ~(members | _members_of([other for other in groups if other.as_one], answers.n_workers))
+    proven = alike.log_ratio(answers, members, others, least) >= math.log(1 / alpha)
+    return replace(whole, alike=True) if proven else group
 
 
 def coarse(answers: Answers) -> Answers:
@@ -148,7 +170,7 @@ def coarse(answers: Answers) -> Answers:
     )
 
 
-def detect(answers: Answers, *, alpha: float = 1e-3, flag_excess: float = FLAG_EXCESS, rounds: int = 3) -> Collusion:
+def detect(answers: Answers, *, alpha: float = 1e-3, rounds: int = 3) -> Collusion:
     """Find groups, judge the tasks anew with each group's copies counted once, and look again.
 
     Starts from the vote (weighted by each worker's record on gold, where there is gold) rather than from a fitted
@@ -165,21 +187,20 @@ def detect(answers: Answers, *, alpha: float = 1e-3, flag_excess: float = FLAG_E
     shares = np.where(votes.sum(axis=1, keepdims=True) > 0, votes / size, 1 / answers.n_classes)
     sharp = None if answers.has_gold else vote_posterior(votes, common_accuracy(votes))
     groups, common = _search(answers, pairs, sharp, alpha=alpha, rounds=rounds)
-    if not any(group.excess >= flag_excess for group in groups):
+    if not any(group.as_one for group in groups):
         # Where copies hold most of the vote the start above believes them. Plain shares of the vote believe nobody
         # much; they see more groups, honest ones among them, so only copies that do not make up half of the answers
         # are taken from there.
         soft, baseline = _search(answers, pairs, shares, alpha=alpha, rounds=rounds)
-        held = np.isin(
-            answers.worker, [code for group in soft if group.excess >= flag_excess for code in group.workers]
-        )
+        soft = [group for group in soft if group.as_one]
+        held = _members_of(soft, answers.n_workers)[answers.worker]
         if held.any() and held.mean() < 0.5:
-            groups, common = [group for group in soft if group.excess >= flag_excess], baseline
+            groups, common = soft, baseline
     group_of = np.full(answers.n_workers, -1, np.int32)
     flagged = np.zeros(answers.n_workers, np.bool_)
     for index, group in enumerate(groups):
         group_of[list(group.workers)] = index
-        flagged[list(group.workers)] = group.excess >= flag_excess
+        flagged[list(group.workers)] = group.as_one
     weights = evidence_weights(answers, groups)
     model = LatentClass(max_iterations=5, weights=weights, class_prior="uniform").fit(answers)
     hostile = below_chance(answers, model) & ~flagged

@@ -20,6 +20,10 @@ from .numeric import normalise
 BLOCK_CELLS = 8_000_000
 """Cells of matrices that are compared at a time, which bounds memory."""
 
+LEVEL = 0.75
+"""A member's excess is at least this share of the members' median: whom copies follow agrees with them too, but less.
+"""
+
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -165,6 +169,21 @@ def leading(excess: Excess, alive: NDArray[np.bool_], workers: int) -> NDArray[n
     return vector if vector.sum() >= 0 else -vector
 
 
+def best_prefix(excess: Excess, alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The prefix of the leading eigenvector's order whose excess stands out most."""
+    workers = alive.size
+    order = np.argsort(-leading(excess, alive, workers), kind="stable")
+    rank = np.empty(workers, np.int64)
+    rank[order] = np.arange(workers)
+    use = alive[excess.i] & alive[excess.j]
+    later = np.maximum(rank[excess.i[use]], rank[excess.j[use]])
+    d = np.cumsum(np.bincount(later, weights=excess.d[use], minlength=workers))
+    variance = np.cumsum(np.bincount(later, weights=excess.variance[use], minlength=workers))
+    inside = np.zeros(workers, np.bool_)
+    inside[order[: int(np.argmax(d / np.sqrt(variance + 1.0))) + 1]] = True
+    return inside
+
+
 def find_groups(
     excess: Excess,
     workers: int,
@@ -177,25 +196,16 @@ def find_groups(
     """Blocks of workers with excess agreement among themselves.
 
     A candidate is the best prefix of the leading eigenvector's order, refined until every member agrees with the rest
-    beyond its own bound. It stands when z ≥ √(2 (m ln J + ln 1/α)): the union bound over all groups of m among J
+    beyond its own bound. It stands when z ≥ √(2 ln(J C(J, m) / α)): the union bound over all groups of any m among J
     workers, so that a crowd without groups shows one with probability α at most. Found groups are taken out and the
     search goes on; where it ends, `evidence` shows groups of copies that are too small for it.
     """
     alive = np.ones(workers, np.bool_)
     groups: list[Group] = []
-    own = math.sqrt(2 * math.log(max(workers, 2) / 0.02))
+    own = _own_bound(workers)
     while len(groups) < most and excess.i.size:
-        vector = leading(excess, alive, workers)
-        order = np.argsort(-vector, kind="stable")
-        rank = np.empty(workers, np.int64)
-        rank[order] = np.arange(workers)
+        inside = best_prefix(excess, alive)
         use = alive[excess.i] & alive[excess.j]
-        later = np.maximum(rank[excess.i[use]], rank[excess.j[use]])
-        d = np.cumsum(np.bincount(later, weights=excess.d[use], minlength=workers))
-        variance = np.cumsum(np.bincount(later, weights=excess.variance[use], minlength=workers))
-        score = d / np.sqrt(variance + 1.0)
-        inside = np.zeros(workers, np.bool_)
-        inside[order[: int(np.argmax(score)) + 1]] = True
         # A pair that stands by itself is a candidate of its own: one strong pair moves no eigenvector of a large crowd.
         pair_z = np.where(use, excess.d / np.sqrt(excess.variance + 1.0), -np.inf)
         top = int(np.argmax(pair_z))
@@ -209,6 +219,11 @@ def find_groups(
             for group in (_refine(excess, c & alive, alive, own, alpha, least_excess) for c in candidates)
             if group
         ]
+        # Two groups that agree with each other a little look like one: its leading part may stand out more.
+        for group in found:
+            part = _refine(excess, _leading_part(excess, group, workers), alive, own, alpha, least_excess)
+            if part and set(part.workers) < set(group.workers):
+                found.append(part)
         if not found and evidence is not None:
             found = [
                 group
@@ -223,6 +238,13 @@ def find_groups(
     return groups
 
 
+def _leading_part(excess: Excess, group: Group, workers: int) -> NDArray[np.bool_]:
+    """The members who have most excess among themselves over what all of the group have."""
+    inside = np.zeros(workers, np.bool_)
+    inside[list(group.workers)] = True
+    return best_prefix(replace(excess, d=excess.d - group.excess * excess.room), inside)
+
+
 def _refine(
     excess: Excess, inside: NDArray[np.bool_], alive: NDArray[np.bool_], own: float, alpha: float, least_excess: float
 ) -> Group | None:
@@ -230,23 +252,41 @@ def _refine(
     for _ in range(20):
         z, share = _members(excess, inside)
         level = max(float(np.median(share[inside])) if inside.any() else 0.0, 0.0)
-        change = alive & (z > own) & (share > max(0.75 * level, least_excess))
+        change = alive & (z > own) & (share > max(LEVEL * level, least_excess))
         if (change == inside).all():
             break
         inside = change
         if inside.sum() < 2:
             return None
+    bound = math.sqrt(2 * copies.bound(inside.size, int(inside.sum()), alpha / inside.size))
+    group = group_of_members(excess, inside, bound)
+    return None if group.z < bound or group.excess < least_excess else group
+
+
+def group_of_members(excess: Excess, inside: NDArray[np.bool_], bound: float) -> Group:
     among = inside[excess.i] & inside[excess.j]
-    if not among.any():
-        return None
     d, variance = float(excess.d[among].sum()), float(excess.variance[among].sum())
-    share_all = d / (float(excess.room[among].sum()) + 2.0)
-    z_all = d / math.sqrt(variance + 1.0)
-    bound = math.sqrt(2 * (int(inside.sum()) * math.log(max(inside.size, 2)) + math.log(1 / alpha)))
-    if z_all < bound or share_all < least_excess:
-        return None
+    share = d / (float(excess.room[among].sum()) + 2.0)
     workers = tuple(int(code) for code in np.flatnonzero(inside))
-    return Group(workers, min(share_all, 1.0), z_all, bound, int(excess.n[among].sum()))
+    return Group(workers, min(share, 1.0), d / math.sqrt(variance + 1.0), bound, int(excess.n[among].sum()))
+
+
+def _own_bound(workers: int) -> float:
+    """Standard errors by which a worker must agree with a group: of all workers 0.02 do by chance."""
+    return math.sqrt(2 * math.log(max(workers, 2) / 0.02))
+
+
+def reached(excess: Excess, group: Group, taken: NDArray[np.bool_]) -> tuple[Group, float]:
+    """The group with everybody who agrees with it beyond chance, however weakly, and is in no group (`taken`); and the
+    least excess that shows so, as a share of the members'.
+    """
+    inside = np.zeros(taken.size, np.bool_)
+    inside[list(group.workers)] = True
+    z, share = _members(excess, inside)
+    own = _own_bound(taken.size)
+    wide = inside | ((z > own) & ~taken)
+    least = own * float(np.median(share[inside] / np.maximum(z[inside], 1e-9))) / max(group.excess, 1e-9)
+    return group_of_members(excess, wide, group.bound), min(least, LEVEL)
 
 
 def _small_group(excess: Excess, inside: NDArray[np.bool_], ratio: float, alpha: float) -> Group:

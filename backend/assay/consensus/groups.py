@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from .answers import Answers
 
 FLAG_EXCESS = 0.8
-"""From here on a group is held to act as one: correlated honest crowds were seen to reach 0.77, copies with 5 % of
-noise have 0.9.
+"""From here on a group is held to act as one: correlated honest crowds were seen to reach 0.77, copies that answer 5 %
+by lot have 0.9. Below it has to be shown (`alike`).
 """
 COPY_EXCESS = 0.9
 """From here on members are plain copies."""
@@ -24,7 +24,8 @@ class Group:
 
     `workers`: their codes, sorted. `excess`: the share of chances to disagree that they did not take although
     independence would have, in 0..1 (1: copies of each other). `z`: the excess in standard errors. `bound`: what z had
-    to exceed, for a chance of `alpha` over all groups of this size. `answers`: answer pairs that it rests on.
+    to exceed, for a chance of `alpha` over all groups of this size. `answers`: answer pairs that it rests on. `alike`:
+    its members are shown to be noisy copies of one answer rather than honest workers who share a reading (`alike`).
     """
 
     workers: tuple[int, ...]
@@ -32,6 +33,12 @@ class Group:
     z: float
     bound: float
     answers: int
+    alike: bool = False
+
+    @property
+    def as_one(self) -> bool:
+        """Whether the group is held to act as one."""
+        return self.alike or self.excess >= FLAG_EXCESS
 
     def explain(self) -> str:
         """One sentence for the people concerned."""
@@ -42,16 +49,16 @@ class Group:
         )
 
 
-def evidence_weights(answers: Answers, groups: Sequence[Group], *, least: float = FLAG_EXCESS) -> NDArray[np.float32]:
+def evidence_weights(answers: Answers, groups: Sequence[Group], *, every: bool = False) -> NDArray[np.float32]:
     """float32[n]: what each answer counts as evidence, so that copies count once.
 
-    An answer that m members of one group gave to its task counts 1 / (1 + excess · (m − 1)); groups with less excess
-    than `least` are left alone. Plain copies (excess ≥ COPY_EXCESS) may also repeat an honest answer that is counted
-    already, so they are set aside (0) where two others answered.
+    An answer that m members of one group gave to its task counts 1 / (1 + excess · (m − 1)); groups that are not held
+    to act as one are left alone, unless `every` group counts. Plain copies (excess ≥ COPY_EXCESS) may also repeat an
+    honest answer that is counted already, so they are set aside (0) where two others answered.
     """
     weights = np.ones(len(answers), np.float32)
     for group in groups:
-        if group.excess < least:
+        if not (every or group.as_one):
             continue
         member = np.zeros(answers.n_workers, np.bool_)
         member[list(group.workers)] = True
