@@ -11,7 +11,7 @@ from disputed import UNIT, rejected
 from assay.domain import messages
 from assay.errors import ChainUnavailable
 from assay.services.proposals import Proposal
-from assay.services.settlement import Settler
+from assay.services.settler import Settler
 
 
 async def test_a_batch_that_became_impossible_is_proposed_anew(

@@ -35,7 +35,7 @@ from assay.services.indexer import Indexer
 from assay.services.panels import View
 from assay.services.proposals import Proposal
 from assay.services.publish import Publisher
-from assay.services.settlement import Settler
+from assay.services.settler import Settler
 
 TOKEN = 10**6
 FAR = datetime(9999, 1, 1, tzinfo=UTC)

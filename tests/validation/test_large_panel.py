@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assay.services import settlement
+from assay.services import settler
 
 SEATS = 7
 QUORUM = 5
@@ -16,7 +16,7 @@ QUORUM = 5
 
 async def test_a_panel_of_seven_settles(stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A settlement carries a quorum and no more than fits; who is left out goes round, and those who stand are paid."""
-    monkeypatch.setattr(settlement, "REST_OF_PANEL", 10.0)  # the turns are looked at, not who is fast
+    monkeypatch.setattr(settler, "REST_OF_PANEL", 10.0)  # the turns are looked at, not who is fast
     market = await stage(validators=SEATS, params={"panel_size": SEATS})
     await market.start_workers()
     buyer = await market.client("buyer")
