@@ -25,6 +25,7 @@ TEXT_METHODS = ("medoid", "rover")
 _FLOOR = 0.05
 _ROUNDS = 5
 _GAP = 0.75
+_SHORT = 256  # letters of a pair whose distance is remembered: long ones would hold much memory
 _LONG = 200_000  # words times letters: about a second of comparing each word with each
 
 
@@ -59,9 +60,10 @@ class TextAnswers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Texts:
-    """`texts`: the consensus of each task, None without answers or gold. `confidence`: the mean weighted share of the
-    answers that support each of its places (medoid: its mean likeness to the answers). `worker_skill`: 1 - the
-    worker's mean distance to the consensus.
+    """`texts`: the consensus of each task, None without answers or gold. `confidence`: the share of it to expect to be
+    right: rover by who supports each of its places and how often those are wrong, medoid by its mean likeness to the
+    answers, both for a lone or common answer by how often who gave it is wrong. `worker_skill`: 1 - the worker's mean
+    distance to the consensus, of tasks that others answered too.
     """
 
     texts: tuple[str | None, ...]
@@ -102,6 +104,10 @@ class TextConsensus:
         """Consensus and workers in turns."""
         self.error_ = np.full(answers.n_workers, 0.2)
         before: tuple[str | None, ...] = ()
+        # A lone answer is its own consensus: that says nothing of who gave it.
+        told = np.bincount(answers.task, minlength=answers.n_tasks) > 1
+        told |= np.array([one is not None for one in answers.gold], np.bool_)
+        known = told[answers.task]
         for step in range(1, _ROUNDS + 1):
             self.iterations_ = step
             texts, _ = self._consensus(answers)
@@ -110,10 +116,12 @@ class TextConsensus:
                 break
             before = texts
             gaps = np.array(
-                [distance(one, texts[task] or "") for one, task in zip(answers.text, answers.task, strict=True)]
-            )
-            size = np.bincount(answers.worker, minlength=answers.n_workers)
-            total = np.bincount(answers.worker, weights=gaps, minlength=answers.n_workers) if gaps.size else 0 * size
+                [distance(one, texts[task] or "") for one, task in zip(answers.text, answers.task, strict=True)],
+                np.float64,
+            )[known]
+            worker = answers.worker[known]
+            size = np.bincount(worker, minlength=answers.n_workers)
+            total = np.bincount(worker, weights=gaps, minlength=answers.n_workers)
             common = (float(gaps.sum()) + 0.4) / (gaps.size + 2)
             self.error_ = np.asarray((total + 2 * common) / (size + 2), np.float64)
         return self
@@ -143,8 +151,11 @@ class TextConsensus:
             else:
                 given = [answers.text[row] for row in mine]
                 weights = [float(weight[answers.worker[row]]) for row in mine]
-                build = medoid if self.name == "medoid" else rover
-                text, confidence[task] = build(given, weights)
+                errors = [float(self.error_[answers.worker[row]]) for row in mine]
+                text, confidence[task] = (
+                    rover(given, weights, errors) if self.name == "rover" or len(set(given)) == 1
+                    else medoid(given, weights)
+                )  # fmt: skip
                 texts.append(text)
         return tuple(texts), confidence
 
@@ -164,47 +175,68 @@ def medoid(texts: Sequence[str], weights: Sequence[float]) -> tuple[str, float]:
     return best, 1 - cost[best] / total
 
 
-def rover(texts: Sequence[str], weights: Sequence[float]) -> tuple[str, float]:
-    """The text voted word by word along an alignment with the medoid, and the mean share of the votes that its words
-    have.
+def rover(texts: Sequence[str], weights: Sequence[float], errors: Sequence[float] | None = None) -> tuple[str, float]:
+    """The text voted word by word along an alignment with the medoid, and the mean probability that its words are
+    right, where a writer's words are wrong at its rate in `errors` (one in five where not given).
     """
+    odds = sum(float(np.log((1 - one) / one)) for one in np.clip(errors or [0.2] * len(texts), 0.01, 0.9))
     first, likeness = medoid(texts, weights)
     if len(set(texts)) == 1:
-        return first, 1.0
+        return first, 1 / (1 + float(np.exp(-odds)))
     slots = _vote([one.split() for one in texts], weights, first.split(), _unlike)
     words, shares, total = [], [], sum(weights)
     for slot in slots:
         word = max(slot, key=lambda one: (round(slot[one], 9), one != "", one))
         if slot[word] <= total / 2 and len(slot) > 2:
             word = _by_letters(slot)
-        shares.append(max(slot.get(word, 0.0) / total, 0.0) or likeness)
+        shares.append(_chance(slot, word, odds / total) if word in slot else likeness)
         words.append(word)
     text = " ".join(word for word in words if word)
     return text, float(np.mean(shares)) if shares else likeness
 
 
+def _chance(slot: Mapping[str, float], word: str, odds: float) -> float:
+    """That a slot's word is right: each unit of weight is evidence of `odds` (a logarithm) for its own, and something
+    that nobody wrote has none."""
+    rivals = [weight for one, weight in slot.items() if one != word]
+    return float(1 / (1 + np.exp(odds * (np.array([0.0, *rivals]) - slot[word])).sum()))
+
+
 def distance(a: str, b: str) -> float:
     """Levenshtein distance over the longer length: 0 equal, 1 nothing in common."""
-    longer = max(len(a), len(b))
-    return edit_distance(a, b) / longer if longer else 0.0
-
-
-@lru_cache(maxsize=65_536)
-def edit_distance(a: str, b: str) -> int:
-    """Levenshtein distance, one numpy row a letter: what an insertion carries along is a running minimum."""
     if a == b:
-        return 0
-    if len(a) > len(b):
+        return 0.0
+    if a > b:
         a, b = b, a
-    other = np.array([ord(char) for char in b])
-    place = np.arange(len(b) + 1)
-    row = place.copy()
-    for count, char in enumerate(a, 1):
-        step = np.empty_like(row)
-        step[0] = count
-        step[1:] = np.minimum(row[1:] + 1, row[:-1] + (other != ord(char)))
-        row = np.minimum.accumulate(step - place) + place
-    return int(row[-1])
+    gap = _remembered(a, b) if len(a) + len(b) <= _SHORT else edit_distance(a, b)
+    return gap / max(len(a), len(b))
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Levenshtein distance by bit vectors: Myers, JACM 46 (1999), in Hyyrö's formulation (2003). O(|a|·|b|/word)."""
+    if not a or not b:
+        return len(a) + len(b)
+    mask: dict[str, int] = {}
+    for i, char in enumerate(a):
+        mask[char] = mask.get(char, 0) | 1 << i
+    full, last = (1 << len(a)) - 1, 1 << (len(a) - 1)
+    positive, negative, distance = full, 0, len(a)
+    for char in b:
+        match = mask.get(char, 0)
+        diagonal = (((match & positive) + positive) ^ positive) | match | negative
+        horizontal = negative | ~(diagonal | positive) & full
+        negative_horizontal = diagonal & positive
+        if horizontal & last:
+            distance += 1
+        if negative_horizontal & last:
+            distance -= 1
+        horizontal = (horizontal << 1 | 1) & full
+        positive = (negative_horizontal << 1 | ~(diagonal | horizontal)) & full
+        negative = horizontal & diagonal
+    return distance
+
+
+_remembered = lru_cache(maxsize=262_144)(edit_distance)
 
 
 def _unlike(a: str, b: str) -> float:
@@ -254,6 +286,21 @@ def _align(spine: Sequence[str], tokens: Sequence[str], cost: Callable[[str, str
     """Pairs (place in the spine or -1, token or "") of a cheapest alignment; a gap costs 0.75, so unlike words share a
     slot. Long texts are aligned by equal words alone, as ROVER's are.
     """
+    # What both begin or end with is its own partner in some cheapest alignment.
+    head, most = 0, min(len(spine), len(tokens))
+    while head < most and spine[head] == tokens[head]:
+        head += 1
+    tail = 0
+    while tail < most - head and spine[-1 - tail] == tokens[-1 - tail]:
+        tail += 1
+    if head or tail:
+        before, after, more = len(spine) - tail, len(tokens) - tail, range(head)
+        between = _align(spine[head:before], tokens[head:after], cost)
+        return [
+            *((i, tokens[i]) for i in more),
+            *((i + head if i >= 0 else -1, token) for i, token in between),
+            *((before + i, tokens[after + i]) for i in range(tail)),
+        ]
     if len(spine) * sum(map(len, tokens)) > _LONG:
         return _align_long(spine, tokens)
     gap = _GAP

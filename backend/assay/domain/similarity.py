@@ -18,6 +18,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from assay.consensus.text import edit_distance
+
 BPS = 10_000
 
 
@@ -44,30 +46,6 @@ def _ranking(a: Sequence[str], b: Sequence[str], schema: Mapping[str, Any]) -> F
     pairs = len(order) * (len(order) - 1) // 2
     same = sum(order[i] < order[j] for i in range(len(order)) for j in range(i + 1, len(order)))
     return Fraction(same, pairs) if pairs else Fraction(1)
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Levenshtein distance by bit vectors: Myers, JACM 46 (1999), in Hyyrö's formulation (2003). O(|a|·|b|/word)."""
-    if not a or not b:
-        return len(a) + len(b)
-    mask: dict[str, int] = {}
-    for i, char in enumerate(a):
-        mask[char] = mask.get(char, 0) | 1 << i
-    full, last = (1 << len(a)) - 1, 1 << (len(a) - 1)
-    positive, negative, distance = full, 0, len(a)
-    for char in b:
-        match = mask.get(char, 0)
-        diagonal = (((match & positive) + positive) ^ positive) | match | negative
-        horizontal = negative | ~(diagonal | positive) & full
-        negative_horizontal = diagonal & positive
-        if horizontal & last:
-            distance += 1
-        if negative_horizontal & last:
-            distance -= 1
-        horizontal = (horizontal << 1 | 1) & full
-        positive = (negative_horizontal << 1 | ~(diagonal | horizontal)) & full
-        negative = horizontal & diagonal
-    return distance
 
 
 def folded(text: str) -> str:
