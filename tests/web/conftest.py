@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import shutil
-from collections.abc import AsyncIterator
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +36,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"the page's tests need {absent}"))
 
 
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a Chromium can be asked for contexts, each a profile of its own; it ends with the session."""
+    chosen = tmp_path_factory.mktemp("chromium") / "launch.json"
+    chosen.write_text(json.dumps({"executablePath": CHROMIUM, "args": ARGUMENTS}))
+    command = [sys.executable, "-m", "playwright", "launch-server", "--browser", "chromium", "--config", str(chosen)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address.startswith("ws://"), f"Chromium did not start: {address}{process.stdout.read()}"
+        yield address
+        os.killpg(process.pid, signal.SIGTERM)  # the command's Python and the Node that it runs
+
+
 @pytest.fixture
-async def browser() -> AsyncIterator[Any]:
-    """Chromium."""
+async def browser(chromium: str) -> AsyncIterator[Any]:
+    """Chromium; contexts that are opened in it end with the test."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        running = await playwright.chromium.connect(chromium)
         yield running
         await running.close()
 
