@@ -13,6 +13,7 @@ from solders.keypair import Keypair
 
 from assay.client import Client
 from assay.errors import (
+    ChainUnavailable,
     ContentMissing,
     FieldError,
     Forbidden,
@@ -23,6 +24,7 @@ from assay.errors import (
     UploadLimit,
 )
 from assay.server import Server
+from assay.services import items as service
 from assay.settings import load
 from assay.storage import LocalStore, cid
 
@@ -227,6 +229,33 @@ async def test_a_draft_keeps_its_items_and_goes_before_they_do(place: Place) -> 
     assert (await place.sum(buyer), place.files()) == ((0, 0), set())
     with pytest.raises(NotFound):
         await buyer.call("GET", f"/v1/requests/{made['address']}")
+
+
+async def test_however_many_drafts_and_items_are_over_all_go(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "DROPS", 2)
+    buyer = await place.join()
+    uploaded = await texts(buyer, "one", "two")
+    for number in range(5):
+        await draft(buyer, order(uploaded, id=number, spec={"title": f"number {number}"}))
+    await place.expire()
+    assert await place.market.items.sweep() == 7
+    assert (await place.sql("select 1 from requests"), place.files()) == ([], set())
+
+
+async def test_a_draft_stays_while_the_chain_does_not_answer(place: Place) -> None:
+    buyer = await place.join()
+    await draft(buyer, order(await texts(buyer, "one"), id=1))
+    await place.expire()
+
+    async def unreachable(address: bytes) -> None:
+        raise ChainUnavailable("no answer")
+
+    account, place.market.requests.account = place.market.requests.account, unreachable  # type: ignore[method-assign]
+    assert await place.market.items.sweep() == 0
+    assert (await drafted(place))["state"] == "draft"
+    place.market.requests.account = account  # type: ignore[method-assign]
+    assert await place.market.items.sweep() == 2
+    assert await place.sql("select 1 from requests") == []
 
 
 async def test_a_posted_draft_is_opened_not_dropped(place: Place) -> None:

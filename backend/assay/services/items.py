@@ -176,7 +176,8 @@ class Items:
 
     async def sweep(self) -> int:
         """Drops drafts that were not posted in time, and items that no posted request needs; how many items."""
-        await self._sweep_drafts()
+        if not await self._sweep_drafts():
+            return 0  # what it needs stays with it
         dropped = 0
         while True:
             async with self._db.transaction() as tx:
@@ -191,13 +192,19 @@ class Items:
             log.info("items dropped that no request needs", items=dropped)
         return dropped
 
-    async def _sweep_drafts(self) -> None:
-        seconds = float(self._market.settings.upload_seconds)
-        for row in await self._db.fetch("drafts_expired", seconds, DROPS):
-            try:
-                await self._market.requests.drop(row["address"], seconds)
-            except AssayError as error:  # the chain does not say whether it was posted: it stays until it does
-                log.warning("draft not dropped", request=b58(row["address"]), error=str(error))
+    async def _sweep_drafts(self) -> bool:
+        """Drops drafts that were not posted in time; false where the chain does not say of one whether it was."""
+        seconds, count = float(self._market.settings.upload_seconds), DROPS
+        while count == DROPS:
+            rows = await self._db.fetch("drafts_expired", seconds, DROPS)
+            count = len(rows)
+            for row in rows:
+                try:
+                    await self._market.requests.drop(row["address"], seconds)
+                except AssayError as error:
+                    log.warning("draft not dropped", request=b58(row["address"]), error=str(error))
+                    return False
+        return True
 
     async def _require_registered(self, wallet: bytes) -> None:
         """Wallets cost nothing, registrations a deposit. Raises `Forbidden`."""
