@@ -149,3 +149,45 @@ def test_emotion_ratings_of_a_real_crowd():
     known = np.array([truth[str(task)] for task in codes.tasks])
     assert error("mean", answers, known) == pytest.approx(12.02, abs=0.005)
     assert error("auto", answers, known) <= 12.05
+
+
+def covered(seed, name, *, overlap, workers=30, tasks=300, bias=0.0, tails=False):
+    """The share of truths within 1.96 standard errors, and the mean confidence beside the share within tolerance."""
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(0, 10, tasks)
+    task = np.repeat(np.arange(tasks), overlap)
+    worker = np.concatenate([rng.choice(workers, overlap, replace=False) for _ in range(tasks)])
+    error = rng.standard_t(3, task.size) if tails else rng.normal(size=task.size)
+    value = truth[task] + 2 * error + rng.normal(0, bias, workers)[worker]
+    result = resolve_numbers(name, NumberAnswers(task, worker, value, tasks, workers))
+    off = np.abs(result.values - truth)
+    return np.mean(off <= 1.96 * result.error), result.confidence.mean() - np.mean(off <= result.tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "crowd"),
+    [
+        ("mean", {"overlap": 2}),
+        ("mean", {"overlap": 5}),
+        ("median", {"overlap": 3}),
+        ("precision", {"overlap": 3}),
+        ("robust", {"overlap": 5, "tails": True}),
+        ("precision_bias", {"overlap": 5, "bias": 6.0}),
+    ],
+)
+def test_standard_errors_cover_what_they_say(name, crowd):
+    """Few answers leave few degrees of freedom, t errors tell less than their weights, and of a crowd's biases nobody
+    knows the mean."""
+    covers, over = np.mean([covered(seed, name, **crowd) for seed in range(8)], axis=0)
+    assert covers > 0.88
+    assert abs(over) < 0.1
+
+
+@pytest.mark.parametrize("name", sorted(NUMBER_METHODS))
+def test_answers_that_nobody_checks_are_not_exact(name):
+    """One answer a task shows no spread about the truth: it may be as far off as answers are from each other."""
+    value = np.random.default_rng(0).normal(0, 10, 50)
+    lone = resolve_numbers(name, NumberAnswers(range(50), [0] * 50, value, 50, 1))
+    np.testing.assert_allclose(lone.values, value)
+    assert lone.error.min() > 3
+    assert resolve_numbers(name, NumberAnswers([0], [0], [7.0], 1, 1)).values[0] == 7

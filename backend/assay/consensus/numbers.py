@@ -125,6 +125,7 @@ class Precision:
     worker_bias_: Doubles
     worker_variance_: Doubles
     pooled_: float
+    common_: float
     iterations_: int
     converged_: bool
 
@@ -150,7 +151,17 @@ class Precision:
             if float(np.nanmax(np.abs(centre - before), initial=0.0)) <= 1e-4 * scale:
                 self.converged_ = True
                 break
+        self.common_ = self._common(answers) if self.bias and len(answers) else 0.0
         return self
+
+    def _common(self, answers: NumberAnswers) -> float:
+        """The variance of what all workers are off together: biases are told apart from each other by the answers, but
+        from 0 only by being drawn around it, or by gold."""
+        size = np.bincount(answers.worker, minlength=answers.n_workers)
+        there = max(int((size > 0).sum()), 1)
+        spread = float(np.mean(self.worker_bias_[size > 0] ** 2))
+        beside_gold = float(np.isfinite(answers.gold)[answers.task].sum())
+        return 1.0 / (there / max(spread, 1e-18) + beside_gold / self.pooled_)
 
     def predict(self, answers: NumberAnswers) -> Numbers:
         """Truths by the learned workers."""
@@ -162,7 +173,10 @@ class Precision:
             centre = _fix_gold(answers, _weighted_mean(answers, weight, shift=self.worker_bias_))
             weight = self._weights(answers, centre)
         total = np.bincount(answers.task, weights=weight, minlength=answers.n_tasks)
-        return _result(answers, centre, 1.0 / np.maximum(total, 1e-300), self)
+        # Of t errors an answer tells (ν + 1) / (ν + 3) of what its mean weight says (Lange, Little and Taylor 1989).
+        told = 1.0 if math.isinf(self.dof) else (self.dof + 1) / (self.dof + 3)
+        variance = 1.0 / np.maximum(told * total, 1e-300)
+        return _result(answers, centre, variance + self.common_, self)
 
     def _weights(self, answers: NumberAnswers, centre: Doubles) -> Doubles:
         typical = float(np.median(self.worker_variance_)) if self.worker_variance_.size else 1.0
@@ -332,9 +346,19 @@ def _worker_moments(answers: NumberAnswers, centre: Doubles) -> tuple[Doubles, D
     gap = answers.value - centre[answers.task]
     size = np.bincount(answers.worker, minlength=answers.n_workers)
     bias = np.bincount(answers.worker, weights=gap, minlength=answers.n_workers) / (size + 2)
-    pooled = max(float(np.mean(gap**2)) if gap.size else 0.0, 1e-18)
+    # Of n answers to a task n − 1 are free to differ from its estimate, and all n from its gold.
+    fellows = np.bincount(answers.task, minlength=answers.n_tasks)[answers.task]
+    free = np.where(np.isfinite(answers.gold)[answers.task], 1.0, 1 - 1 / np.maximum(fellows, 1))
+    pooled = max(_per(float((gap**2).sum()), float(free.sum()), answers), 1e-18)
     squared = np.bincount(answers.worker, weights=(gap - bias[answers.worker]) ** 2, minlength=answers.n_workers)
-    return bias, (squared + 4 * pooled) / (size + 4), pooled
+    seen = np.bincount(answers.worker, weights=free, minlength=answers.n_workers)
+    return bias, (squared + 4 * pooled) / (seen + 4), pooled
+
+
+def _per(squares: float, free: float, answers: NumberAnswers) -> float:
+    """The variance about the truth. Where nothing is free, nothing tells how far off an answer is: it is taken to be as
+    far as answers are from each other."""
+    return squares / free if free > 0.5 else float(answers.value.var()) if answers.value.size else 0.0
 
 
 def _result(answers: NumberAnswers, centre: Doubles, variance: Doubles, method: Any) -> Numbers:
