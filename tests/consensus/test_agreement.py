@@ -162,3 +162,29 @@ def test_negative_numbers_are_values_and_nan_is_missing():
 def test_bad_input_names_the_field(call, field):
     with pytest.raises(ValueError, match=f"^{field}"):
         call()
+
+
+@pytest.mark.parametrize("classes", [3, 400, 10**9])
+def test_nominal_alpha_of_any_number_of_classes_is_its_definition(classes: int) -> None:
+    """Also where a table of tasks and classes would not fit, and of codes with wide gaps."""
+    rng = np.random.default_rng(classes)
+    task, label = rng.integers(0, 900, 4000), rng.integers(0, 3, 4000) * (classes // 3)
+    label[:1000] = rng.integers(0, classes, 1000)
+    found = krippendorff_alpha(task, rng.integers(0, 50, 4000), label)
+    size = np.bincount(task, minlength=900)
+    kept = size[task] > 1
+    task, label = task[kept], label[kept]
+    alike = np.array([(label[task == t] == one).sum() - 1 for t, one in zip(task, label, strict=True)])
+    observed = float((1 - alike / (size[task] - 1)).mean())
+    _, counts = np.unique(label, return_counts=True)
+    expected = 1 - float((counts * (counts - 1)).sum()) / (label.size * (label.size - 1))
+    assert found.value == pytest.approx(1 - observed / expected)
+
+
+def test_values_between_whole_numbers_are_values_of_their_own() -> None:
+    task, worker, halves = [0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1], [1.5, 2, 1, 1, 1.2, 1.8]
+    codes = [2, 4, 0, 0, 1, 3]  # the same order
+    for level in ("nominal", "ordinal"):
+        by_value, by_code = (krippendorff_alpha(task, worker, x, level=level).value for x in (halves, codes))
+        assert by_value == pytest.approx(by_code)
+        assert by_value < 1

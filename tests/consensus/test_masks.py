@@ -91,3 +91,15 @@ def test_bad_input_names_the_field():
         MaskAnswers([0, 0], [0, 1], [np.zeros((2, 2)), np.zeros((3, 2))], 1, 2)
     with pytest.raises(InvalidAnswers, match="method"):
         resolve_masks("magic", MaskAnswers([], [], [], 0, 0))
+
+
+def test_a_picture_that_all_leave_empty_is_surely_empty_and_a_lone_mask_is_not():
+    disc = np.hypot(*(np.mgrid[:40, :40] - 20)) < 10
+    nothing = np.zeros_like(disc)
+    masks = [disc] * 3 + [nothing] * 3 + [disc]
+    answers = MaskAnswers([0, 0, 0, 1, 1, 1, 2], [0, 1, 2, 0, 1, 2, 3], masks, 3, 4)
+    found = resolve_masks("staple", answers)
+    assert not found.masks[1].any()
+    assert found.confidence[1] > 0.8
+    assert found.confidence[0] > found.confidence[2]
+    assert found.worker_skill[3] < found.worker_skill[0]

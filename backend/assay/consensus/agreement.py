@@ -201,6 +201,8 @@ def cohen_kappa_by_worker(
 def _nominal(tasks: Ints, values: Floats, size: Ints) -> tuple[Floats, Floats, float]:
     """Disagreeing ordered pairs of each task, of each answer, and the chance that two answers differ."""
     codes = values.astype(np.int64)
+    if (codes != values).any() or int(codes.max()) > 8 * codes.size + 1024:  # not truncated, and no table by value
+        codes = np.unique(values, return_inverse=True)[1].astype(np.int64)
     same = _same_value(tasks, codes, size.size).astype(np.float64)
     squares = np.bincount(tasks, weights=same, minlength=size.size)
     total = codes.size
@@ -222,13 +224,14 @@ def _interval(tasks: Ints, values: Floats, size: Ints) -> tuple[Floats, Floats, 
     per_task = np.maximum(2.0 * (size * squares - sums**2), 0.0)
     per_answer = np.maximum(size[tasks] * x * x - 2.0 * x * sums[tasks] + squares[tasks], 0.0)
     expected = 2.0 * (total * float(x @ x) - float(x.sum()) ** 2) / (total * (total - 1))
-    return per_task * scale**2, per_answer * scale**2, expected * scale**2
+    unit = np.float64(scale) ** 2
+    return per_task * unit, per_answer * unit, expected * unit
 
 
 def _mid_ranks(values: Floats) -> Floats:
     """Each value's mid-rank among all: for the ordinal difference (Krippendorff 2011, section 1.C)."""
     low, high = int(values.min()), int(values.max())
-    if high - low > 4 * values.size:
+    if high - low > 4 * values.size or (values != np.floor(values)).any():
         _, inverse = np.unique(values, return_inverse=True)
         codes = inverse.astype(np.int64)
     else:
@@ -243,12 +246,19 @@ def _same_value(tasks: Ints, codes: Ints, n_tasks: int) -> Ints:
     if n_tasks * classes <= _DENSE_CELLS_PER_ANSWER * tasks.size + 1024:
         cell = tasks * classes + codes
         return np.asarray(np.bincount(cell)[cell], dtype=np.int64)
-    order = np.lexsort((codes, tasks))
-    first = np.ones(order.size, dtype=bool)
-    first[1:] = (np.diff(tasks[order]) != 0) | (np.diff(codes[order]) != 0)
-    group = np.cumsum(first) - 1
-    same = np.empty(order.size, dtype=np.int64)
-    same[order] = np.bincount(group)[group]
+    if classes > 2**62 // max(n_tasks, 1):  # few of such codes are in use
+        _, codes = np.unique(codes, return_inverse=True)
+        return _same_value(tasks, codes, n_tasks)
+    # Cells without a table of their own: hashed to a few rows an answer, only those that collide are sorted.
+    cell = tasks * classes + codes
+    bits = max(int(2 * tasks.size).bit_length(), 4)
+    place = (cell.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - bits)).astype(np.int64)
+    shared = np.flatnonzero(np.bincount(place, minlength=1 << bits)[place] > 1)
+    same = np.ones(tasks.size, dtype=np.int64)
+    some = cell[shared]
+    order = np.argsort(some)
+    group = np.cumsum(np.diff(some[order], prepend=-1) != 0) - 1
+    same[shared[order]] = np.bincount(group)[group]
     return same
 
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -93,7 +95,7 @@ class _Columns:
     workers: Ints
     votes: Mask
     count: Doubles
-    of: NDArray[np.int64]
+    of: NDArray[Any]
     shape: tuple[int, int]
     known: Doubles | None  # gold: foreground share of each column
 
@@ -108,13 +110,16 @@ class MaskConsensus:
 
     sensitivity_: Doubles
     specificity_: Doubles
+    share_: float = 0.1
     iterations_: int = 1
     converged_: bool = True
 
     def fit(self, answers: MaskAnswers) -> MaskConsensus:
         """EM over the columns of all tasks, from gold or else the pixel majority on."""
-        columns = [_columns(answers, task) for task in range(answers.n_tasks)]
-        there = [one for one in columns if one is not None]
+        there = [one for one in map(partial(_columns, answers), _by_task(answers)) if one is not None]
+        self._share(there)
+        # A lone mask is its own consensus: that says nothing of who drew it.
+        there = [one for one in there if one.workers.size > 1 or one.known is not None]
         if self.name == "majority":
             self._start(answers, there)
             return self
@@ -131,6 +136,11 @@ class MaskConsensus:
                 break
         return self
 
+    def _share(self, columns: list[_Columns]) -> None:
+        """How much of all pictures is marked, on the mean."""
+        shares = [float(one.votes.mean(axis=1) @ one.count / one.count.sum()) for one in columns]
+        self.share_ = (sum(shares) + 0.1) / (len(shares) + 1)
+
     def _start(self, answers: MaskAnswers, columns: list[_Columns]) -> None:
         """Workers as they look beside the shares of votes."""
         self.sensitivity_ = np.full(answers.n_workers, 0.9)
@@ -142,8 +152,8 @@ class MaskConsensus:
         masks: list[Mask | None] = []
         probabilities: list[NDArray[np.float32] | None] = []
         confidence = np.zeros(answers.n_tasks)
-        for task in range(answers.n_tasks):
-            known, column = answers.gold[task], _columns(answers, task)
+        for task, rows in enumerate(_by_task(answers)):
+            known, column = answers.gold[task], _columns(answers, rows)
             if known is not None:
                 pixels = known.astype(np.float64)
             elif column is None:
@@ -178,7 +188,9 @@ class MaskConsensus:
         """Log probability of each column's votes with its pixel in the foreground, and in the background."""
         p, q = self.sensitivity_[one.workers], self.specificity_[one.workers]
         near = _near(one)
-        share = float((one.votes.mean(axis=1) * one.count * near).sum() + 1) / float((one.count * near).sum() + 2)
+        # Ten witnesses of the crowd's own share: where nobody marked anything there is no other.
+        size = float((one.count * near).sum())
+        share = (float((one.votes.mean(axis=1) * one.count * near).sum()) + 10 * self.share_) / (size + 10)
         fore = np.log(share) + one.votes @ np.log(p) + ~one.votes @ np.log(1 - p)
         back = np.log(1 - share) + one.votes @ np.log(1 - q) + ~one.votes @ np.log(q)
         return np.asarray(fore, np.float64), np.asarray(back, np.float64)
@@ -233,18 +245,23 @@ def iou(a: Mask, b: Mask) -> float:
     return int((a & b).sum()) / union if union else 1.0
 
 
-def _columns(answers: MaskAnswers, task: int) -> _Columns | None:
-    rows = np.flatnonzero(answers.task == task)
+def _by_task(answers: MaskAnswers) -> list[Ints]:
+    """The rows of each task, by worker."""
+    order = np.lexsort((answers.worker, answers.task)).astype(np.int32)
+    return np.split(order, np.cumsum(np.bincount(answers.task, minlength=answers.n_tasks))[:-1])
+
+
+def _columns(answers: MaskAnswers, rows: Ints) -> _Columns | None:
     if not rows.size:
         return None
-    rows = rows[np.argsort(answers.worker[rows], kind="stable")]
     shape = answers.mask[int(rows[0])].shape
     code = np.zeros(shape[0] * shape[1], np.int64)
     for bit, row in enumerate(rows):
         code |= answers.mask[int(row)].ravel().astype(np.int64) << bit
     values, of, count = np.unique(code, return_inverse=True, return_counts=True)
     votes = (values[:, None] >> np.arange(rows.size) & 1).astype(np.bool_)
-    gold = answers.gold[task]
+    of = of.astype(np.min_scalar_type(values.size))  # one for each pixel: the most memory of all
+    gold = answers.gold[int(answers.task[rows[0]])]
     known = None if gold is None else np.bincount(of, weights=gold.ravel(), minlength=values.size) / count
     return _Columns(answers.worker[rows], votes, count.astype(np.float64), of, (shape[0], shape[1]), known)
 
