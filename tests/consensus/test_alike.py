@@ -57,4 +57,16 @@ def test_honest_workers_who_share_a_reading_are_seen_but_not_flagged(seed: int) 
 def test_where_too_few_meet_nothing_is_said() -> None:
     answers = Answers([0, 1, 2], [0, 1, 2], [0, 1, 0], 3, 3, 2)
     members = np.array([True, True, False])
-    assert log_ratio(answers, members, ~members, 0.75) == 0.0
+    ratio, copies = log_ratio(answers, members, ~members, 0.75)
+    assert ratio == 0.0
+    assert (copies == members).all()
+
+
+def test_whom_the_search_took_along_is_no_copy() -> None:
+    """Two honest workers among thirty copies do not hide them, and are told from them."""
+    answers, _ = bots(2, many=1, of=30, accuracy=0.7, noise=0.05)
+    workers = np.arange(answers.n_workers)
+    ratio, copies = log_ratio(answers, workers < 32, workers >= 32, 0.5)
+    assert ratio > 7
+    assert copies[:30].mean() >= 0.95
+    assert not copies[30:].any()

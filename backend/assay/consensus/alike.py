@@ -31,6 +31,7 @@ STRAY = 0.05
 BINS = 64
 """Into how many parts the probability of an answer is cut, so that a worker's answers are counts."""
 
+Flags = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
 GRID: Doubles = (np.arange(200) + 0.5) / 200
 """Accuracies at which likelihoods are taken."""
@@ -38,33 +39,39 @@ MEANS: Doubles = np.linspace(0.05, 0.975, 38)
 """Means of Beta distributions among which the likeliest is taken."""
 
 
-def log_ratio(answers: Answers, members: NDArray[np.bool_], others: NDArray[np.bool_], least: float) -> float:
-    """ln LR of the workers `members` (bool[n_workers]) beside the workers `others`, who are in no such group.
+def log_ratio(answers: Answers, members: Flags, others: Flags, least: float) -> tuple[float, Flags]:
+    """ln LR of the workers `members` (bool[n_workers]) beside the workers `others`, who are in no such group; and
+    bool[n_workers], those members who are likelier copies than strays.
 
     `least`: the share of the members' mean accuracy beyond chance that the search asks of each. 0 where either side has
     too few who meet.
     """
-    inside, accuracy = _profiles(answers.with_gold(None), members)
-    outside, _ = _profiles(answers, others)
+    inside, accuracy, seen = _profiles(answers.with_gold(None), members)
+    outside, _, _ = _profiles(answers, others)
     if len(inside) < 2 or len(outside) < 2:
-        return 0.0
+        return 0.0, members
     chance = 1 / answers.n_classes
     cut = chance + max(least, 0.0) * max(accuracy - chance, 0.0)
     spread = np.where(cut <= GRID, _spread(np.concatenate([inside, outside])), 0.0)
     spread /= max(float(spread.sum()), 1e-300)
     each = np.logaddexp(inside - _log_mean(inside, spread)[:, None] + math.log(1 - STRAY), math.log(STRAY))
-    one = _log_mean(each.sum(axis=0)[None, :], np.full(GRID.size, 1 / GRID.size))
+    total = each.sum(axis=0)
+    one = _log_mean(total[None, :], np.full(GRID.size, 1 / GRID.size))
+    copies = np.zeros(members.size, np.bool_)
+    copies[seen[each[:, int(np.argmax(total))] >= math.log(2 * STRAY)]] = True
     # Every agreement is seen from both its ends; among m members m - 1 are free.
-    return float(one[0]) * (len(inside) - 1) / len(inside)
+    return float(one[0]) * (len(inside) - 1) / len(inside), copies
 
 
-def _profiles(answers: Answers, side: NDArray[np.bool_]) -> tuple[Doubles, float]:
-    """[workers of the side who meet others of it, GRID] ln L_j(s), and their mean accuracy in each other's eyes."""
+def _profiles(answers: Answers, side: Flags) -> tuple[Doubles, float, NDArray[np.intp]]:
+    """[workers of the side who meet others of it, GRID] ln L_j(s), their mean accuracy in each other's eyes, and who
+    they are.
+    """
     answers = answers.take(side[answers.worker])
     size = np.bincount(answers.task, minlength=answers.n_tasks)
     answers = answers.take(size[answers.task] > 1)
     if not len(answers):
-        return np.empty((0, GRID.size)), 0.0
+        return np.empty((0, GRID.size)), 0.0, np.empty(0, np.intp)
     task, worker, label, classes = answers.task, answers.worker, answers.label, answers.n_classes
     votes = count_votes(answers)
     states: Doubles = vote_posterior(votes, common_accuracy(votes)).astype(np.float64)
@@ -92,8 +99,8 @@ def _profiles(answers: Answers, side: NDArray[np.bool_]) -> tuple[Doubles, float
     sums = np.bincount(cell, weights=likely, minlength=answers.n_workers * BINS).reshape(-1, BINS).sum(axis=0)
     middle = sums / np.maximum(counts.sum(axis=0), 1)
     chance = np.log(GRID[:, None] * middle + (1 - GRID[:, None]) * (1 - middle) / (classes - 1))
-    seen = total > 0
-    return counts[seen] @ chance.T, float(right.sum() / total.sum())
+    seen = np.flatnonzero(total)
+    return counts[seen] @ chance.T, float(right.sum() / total.sum()), seen
 
 
 def _spread(profiles: Doubles) -> Doubles:

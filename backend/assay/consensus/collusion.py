@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from . import alike, copies
 from .answers import Answers, Ints
-from .excess import Excess, Pairs, answer_pairs, find_groups, less_baseline, pair_excess, reached
+from .excess import Excess, Pairs, answer_pairs, find_groups, group_of_members, less_baseline, pair_excess, reached
 from .groups import Group, evidence_weights
 from .latent import MOST_CELLS, LatentClass
 from .majority import common_accuracy, count_votes, vote_posterior
@@ -155,8 +155,10 @@ def _judged(answers: Answers, excess: Excess, group: Group, groups: Sequence[Gro
     whole, least = reached(excess, group, taken)
     members = _members_of([whole], answers.n_workers)
     others = ~(members | _members_of([other for other in groups if other.as_one], answers.n_workers))
-    proven = alike.log_ratio(answers, members, others, least) >= math.log(1 / alpha)
-    return replace(whole, alike=True) if proven else group
+    ratio, copying = alike.log_ratio(answers, members, others, least)
+    if ratio < math.log(1 / alpha) or copying.sum() < 2:
+        return group
+    return replace(group_of_members(excess, copying, group.bound), alike=True)
 
 
 def coarse(answers: Answers) -> Answers:
