@@ -24,15 +24,18 @@ from assay.settings import load
 MIGRATED = "migrated"
 _numbers = itertools.count()
 
-SECONDS = {"e2e": 20, "validation": 5, "web": 3, "audit": 2, "chain": 2, "services": 2}
-"""How long a test of a folder takes, about; those of the others are quick."""
+SECONDS = {
+    "e2e": 20, "test_cluster.py": 60, "validation": 6, "test_disputing.py": 40, "web": 4, "simulate": 3,
+    "test_stateful.py": 10, "chain": 2, "consensus": 1, "services": 1, "api": 1,
+}  # fmt: skip
+"""How long a test of a folder or file takes, about; the others are quick."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: what runs last runs beside idle processes."""
     seconds: Counter[Path] = Counter()
     for item in items:
-        seconds[item.path] += SECONDS.get(item.path.parent.name, 0)
+        seconds[item.path] += SECONDS.get(item.path.name, SECONDS.get(item.path.parent.name, 0))
     items.sort(key=lambda item: -seconds[item.path])
 
 

@@ -22,6 +22,8 @@ START_SECONDS = 90
 STOP_SECONDS = 20
 PORTS = 64
 SPINS = "solBnkTxSched"
+SPINS_SECONDS = 5
+"""When it has begun, at the latest."""
 
 
 def free_ports(count: int) -> int:
@@ -75,11 +77,14 @@ def solana_validator(ledger: Path, arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _go_last(pid: int) -> None:
-    """Its scheduler of transactions spins for as long as it runs: it leaves the core to whoever has work."""
-    for thread in Path(f"/proc/{pid}/task").glob("*"):  # Linux alone
-        with suppress(OSError):
-            if (thread / "comm").read_text() == f"{SPINS}\n":
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), 10)
+    """Its scheduler of transactions spins for as long as it runs: it leaves the core to whoever has work (on Linux)."""
+    threads, deadline = Path(f"/proc/{pid}/task"), time.monotonic() + SPINS_SECONDS
+    while threads.is_dir() and time.monotonic() < deadline:
+        for thread in threads.iterdir():
+            with suppress(OSError):
+                if (thread / "comm").read_text().strip() == SPINS:
+                    return os.setpriority(os.PRIO_PROCESS, int(thread.name), 10)
+        time.sleep(0.1)
 
 
 def _healthy(url: str) -> bool:
