@@ -84,3 +84,24 @@ def test_gold_is_kept():
 def test_bad_input_names_the_field(point, field):
     with pytest.raises(InvalidAnswers, match=rf"^{field}"):
         PointAnswers([0], [0], point, 1, 1)
+
+
+@pytest.mark.parametrize("method", KEYPOINT_METHODS)
+@pytest.mark.parametrize("overlap", [2, 5])
+def test_standard_errors_cover_what_they_say(method, overlap):
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(0, 300, (150, 3, 2))
+    task = np.repeat(np.arange(150), overlap)
+    worker = np.concatenate([rng.choice(12, overlap, replace=False) for _ in range(150)])
+    found = resolve_keypoints(
+        method, PointAnswers(task, worker, truth[task] + rng.normal(0, 4, (task.size, 3, 2)), 150, 12)
+    )
+    assert np.mean(np.abs(found.point - truth) < 1.96 * found.error[..., None]) > 0.85
+
+
+@pytest.mark.parametrize("method", KEYPOINT_METHODS)
+def test_a_lone_place_is_not_exact(method):
+    place = np.random.default_rng(0).uniform(0, 300, (20, 2, 2))
+    lone = resolve_keypoints(method, PointAnswers(range(20), [0] * 20, place, 20, 1))
+    np.testing.assert_allclose(lone.point, place)
+    assert lone.error.min() > 20

@@ -93,15 +93,15 @@ class PointConsensus:
         self.visibility_ = MultiLabel().fit(_visible(answers))
         cell, worker, place, gold = _flat(answers)
         centre = self._start(cell, place, gold)
-        self.variance_ = self._spread(answers, worker, place - centre[cell], np.ones(cell.size))
+        free = _free(cell, gold)
+        self.variance_ = self._spread(answers, worker, place - centre[cell], np.ones(cell.size), free, place)
         for _ in range(self.iterations if self.name == "robust" else 0):
             before = centre
             weight = _t_weight(place - centre[cell], self.variance_[worker])
             centre = _fix(_mean(cell, place, weight, len(gold)), gold)
             gap = place - centre[cell]
-            self.variance_ = self._spread(
-                answers, worker, gap, _t_weight(gap, self.variance_[worker]) * self.variance_[worker]
-            )
+            tail = _t_weight(gap, self.variance_[worker]) * self.variance_[worker]
+            self.variance_ = self._spread(answers, worker, gap, tail, free, place)
             if float(np.nanmax(np.abs(centre - before), initial=0.0)) < 1e-6:
                 break
         return self
@@ -119,7 +119,8 @@ class PointConsensus:
             size = np.bincount(cell, minlength=len(gold))
             variance = np.bincount(cell, self.variance_[worker], len(gold)) / np.maximum(size, 1) ** 2
         else:
-            variance = 1 / np.maximum(np.bincount(cell, weight, len(gold)), 1e-300)
+            # Of t errors a place tells (ν + 2) / (ν + 4) of what its mean weight says (Lange, Little and Taylor 1989).
+            variance = (_DOF + 4) / (_DOF + 2) / np.maximum(np.bincount(cell, weight, len(gold)), 1e-300)
         shape = (answers.n_tasks, answers.point.shape[1])
         point, error = centre.reshape(*shape, 2).copy(), np.sqrt(variance).reshape(shape)
         visible = seen.applies & ~np.isnan(point[..., 0])
@@ -142,13 +143,17 @@ class PointConsensus:
             return _fix(_mean(cell, place, np.ones(cell.size), len(gold)), gold)
         return _fix(geometric_median(cell, place, len(gold)), gold)
 
-    def _spread(self, answers: PointAnswers, worker: Ints, gap: Doubles, tail: Doubles) -> Doubles:
-        """Variance along one axis of each worker, shrunk to the crowd's."""
+    def _spread(
+        self, answers: PointAnswers, worker: Ints, gap: Doubles, tail: Doubles, free: Doubles, place: Doubles
+    ) -> Doubles:
+        """Variance along one axis of each worker, shrunk to the crowd's; where no place has another to differ from, it
+        may be as far off as places are from each other."""
         squared = tail * (gap**2).mean(axis=1)
-        size = np.bincount(worker, minlength=answers.n_workers)
+        size = np.bincount(worker, free, answers.n_workers)
         total = np.bincount(worker, squared, answers.n_workers)
-        common = max(float(squared.sum()) / max(squared.size, 1), 1e-12)
-        return np.asarray((total + 10 * common) / (size + 10), np.float64)
+        told = float(free.sum())
+        common = float(squared.sum()) / told if told > 0.5 else float(place.var(axis=0).mean()) if place.size else 0.0
+        return np.asarray((total + 10 * max(common, 1e-12)) / (size + 10), np.float64)
 
 
 def resolve_keypoints(method: str, answers: PointAnswers) -> Points:
@@ -173,6 +178,12 @@ def geometric_median(cell: Ints, place: Doubles, cells: int, *, iterations: int 
         if step < floor:
             break
     return centre
+
+
+def _free(cell: Ints, gold: Doubles) -> Doubles:
+    """How much of each place is free to differ from its cell's estimate: of n places n − 1, and all n from gold."""
+    many = np.bincount(cell, minlength=len(gold))[cell]
+    return np.where(np.isnan(gold[cell, 0]), 1 - 1 / np.maximum(many, 1), 1.0)
 
 
 def _t_weight(gap: Doubles, variance: Doubles) -> Doubles:
