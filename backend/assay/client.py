@@ -324,6 +324,10 @@ class Client:
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError):
                 await asyncio.sleep(1)
 
+    async def top_up(self, address: str, amount: str) -> dict[str, Any]:
+        """Adds tokens to an open request's escrow."""
+        return await self.transact(f"/v1/requests/{address}/top-up", {"amount": amount})
+
     async def end(self, address: str, *, cancel: bool = False) -> dict[str, Any]:
         """Closes a finished request, or cancels one."""
         return await self.transact(f"/v1/requests/{address}/{'cancel' if cancel else 'close'}")

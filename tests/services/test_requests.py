@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import secrets
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from solders.pubkey import Pubkey
 from assay.chain.tokens import associated_address
 from assay.client import Client
 from assay.domain import canonical, work
+from assay.domain import spec as specification
 from assay.domain.messages import task_id, unb58
 from assay.errors import (
     AlreadyDone,
@@ -130,6 +133,36 @@ async def test_an_id_makes_drafts_idempotent(join, server: Server) -> None:
     for change in ({"price": "2"}, {"validation_fee": "0.5"}, {"budget": "1000"}, {"min_tier": 1}):
         with pytest.raises(AlreadyDone, match="another request"):
             await buyer.call("POST", "/v1/requests", body={**order, **change})
+
+
+async def test_a_buyer_who_chooses_the_salts_knows_the_specifications_hash(join) -> None:
+    buyer = await join("buyer")
+    spec, salts = await _spec(buyer), [secrets.token_hex(32) for _ in range(2)]
+    gold = [
+        {"index": 2, "label": {"value": "b"}, "salt": salts[0]},
+        {"index": 0, "label": {"value": "a"}, "salt": salts[1]},
+    ]
+    entries = [(one["index"], one["label"], bytes.fromhex(one["salt"])) for one in gold]
+    committed = {"root": work.commit_gold(entries)[0].hex(), "count": 2}
+    drafted = await buyer.call("POST", "/v1/requests", body={"spec": spec, "price": "1", "gold": gold})
+    assert drafted["spec_hash"] == specification.parse({**spec, "gold": committed}).hash.hex()
+    gold[0]["salt"] = "AB" * 32
+    with pytest.raises(FieldError) as caught:
+        await buyer.call("POST", "/v1/requests", body={"spec": spec, "price": "1", "gold": gold})
+    assert caught.value.field == "gold[0].salt"
+
+
+async def test_a_top_up_adds_to_the_escrow(join, post) -> None:
+    buyer, friend = await join("buyer"), await join(None)
+    address = (await post(buyer))["address"]
+    locked = Decimal((await buyer.progress(address))["chain"]["locked"])
+    await friend.top_up(address, "2.5")
+    assert Decimal((await buyer.progress(address))["chain"]["locked"]) == locked + Decimal("2.5")
+    with pytest.raises(FieldError, match="is 0"):
+        await buyer.top_up(address, "0")
+    await buyer.end(address, cancel=True)
+    with pytest.raises(Conflict, match="is closing"):
+        await friend.top_up(address, "1")
 
 
 async def test_the_id_of_a_request_that_ended_is_not_drafted_again(join, server: Server) -> None:

@@ -199,6 +199,10 @@ async def test_the_instructions_that_the_page_knows_are_the_idls(page: Any, serv
     for name, layout in known.items():
         assert layout["accounts"] == [one["name"] for one in real[name]["accounts"]]
         assert layout["args"] == [[one["name"], one["type"]] for one in real[name]["args"]]
+    named = await run(page, server, 'return (await load("actions")).TYPES;')
+    types = {one["name"]: one["type"]["fields"] for one in IDL["types"]}
+    for name, fields in named.items():
+        assert fields == [[one["name"], one["type"]] for one in types[name]]
 
 
 async def test_only_what_was_asked_for_is_signed(page: Any, server: Server) -> None:
@@ -234,7 +238,7 @@ async def test_only_what_was_asked_for_is_signed(page: Any, server: Server) -> N
         const { review } = await load("actions");
         const { unbase64 } = await load("bytes");
         const market = await (await fetch("/v1/market")).json();
-        const wanted = { register: true, set_payout: true, stake: 100000000n };
+        const wanted = { register: "labeler", set_payout: true, stake: 100000000n };
         return Promise.all(argument.made.map((one) =>
             review(unbase64(one), { wallet: argument.wallet, market, wanted }).then(
                 ({ lines }) => lines, (error) => error.message)));

@@ -299,12 +299,16 @@ async def test_every_view_fits_a_narrow_screen_and_names_its_controls(
     address = await order(join, post, title="W" * 120, schema={"classes": ["Donaudampfschifffahrt" * 3, "b"]})
     for path, shown in (
         ("", "Label"), (f"label/{address}", "Submit"), ("wallet", "Forget this wallet"), ("earnings", "Last answers"),
-        ("requests", "This market"), (f"requests/{address}", "Data set"),
+        ("requests", "This market"), (f"requests/{address}", "Data set"), ("post", "What it costs"),
     ):  # fmt: skip
+        if path == "post":
+            await bring(page, server, await join("buyer"))
+            await page.get_by_role("button", name="Use another wallet here").click()
+            await page.locator("main code", has_text=labeler.wallet).wait_for(state="hidden")
         await page.goto(f"{server.url}/#/{path}")
         await page.locator("main").get_by_text(shown).first.wait_for()
         assert await page.evaluate("document.documentElement.scrollWidth") <= 320, path
-        nameless = """() => [...document.querySelectorAll("button, a, input, textarea, progress")]
+        nameless = """() => [...document.querySelectorAll("button, a, input, select, textarea, progress")]
             .filter((one) => !(one.labels?.length || one.getAttribute("aria-label") || one.textContent.trim()))
             .filter((one) => one.querySelector("img[alt]") === null)
             .map((one) => one.outerHTML)"""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
+from solders.instruction import Instruction
 
 from assay.api.requests import visible
 from assay.api.routing import ADDRESS, Context, Model, Routes, View
@@ -43,10 +45,15 @@ class ItemView(View):
 
 
 class GoldLabel(Model):
-    """A label that is known, to measure with. It stays secret; the specification commits to it."""
+    """A label that is known, to measure with. It stays secret; the specification commits to it.
+
+    `salt`: 64 hexadecimal digits of the buyer's own choosing, so that it knows the commitment by itself; without, the
+    market draws one.
+    """
 
     index: Annotated[int, msgspec.Meta(ge=0)]
     label: dict[str, Any]
+    salt: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
 
 
 class OrderBody(Model):
@@ -70,7 +77,7 @@ class OrderBody(Model):
         return Order(
             spec=self.spec, price=self.price, validation_fee=self.validation_fee, budget=self.budget,
             seconds=self.seconds, min_tier=self.min_tier, premium_bps=tuple(self.premium_bps), mint=self.mint,
-            id=self.id, gold=tuple((one.index, one.label) for one in self.gold),
+            id=self.id, gold=tuple((one.index, one.label, one.salt) for one in self.gold),
         )  # fmt: skip
 
 
@@ -115,6 +122,12 @@ class DraftView(View):
     accounts: list[dict[str, Any]]
     data: str
     unsigned: UnsignedView
+
+
+class TopUp(Model):
+    """Tokens of the request's mint."""
+
+    amount: Tokens
 
 
 class DownloadQuery(Model):
@@ -168,7 +181,6 @@ async def draft(context: Context, body: OrderBody) -> DraftView:
     market = context.market
     made = await market.requests.draft(context.wallet, body.order())
     instruction = await market.relay.post(made)
-    unsigned = await market.relay.unsigned([instruction], payer=context.wallet)
     decimals = await market.terms.decimals(made.info.mint_index)
     return DraftView(
         address=b58(made.info.address),
@@ -183,18 +195,35 @@ async def draft(context: Context, body: OrderBody) -> DraftView:
             for meta in instruction.accounts
         ],
         data=bytes(instruction.data).hex(),
-        unsigned=UnsignedView(
-            transaction=unsigned.transaction, last_valid_block_height=unsigned.last_valid_block_height
-        ),
+        unsigned=await unsigned(context, [instruction]),
     )
 
 
-async def _end(context: Context, *, cancel: bool) -> UnsignedView:
+async def unsigned(context: Context, instructions: Sequence[Instruction]) -> UnsignedView:
+    """`instructions` as a transaction for the signed-in wallet."""
+    made = await context.market.relay.unsigned(instructions, payer=context.wallet)
+    return UnsignedView(transaction=made.transaction, last_valid_block_height=made.last_valid_block_height)
+
+
+@routes.post("/v1/requests/{address}/top-up", auth=True, errors=(NotFound, Conflict))
+async def top_up(context: Context, body: TopUp) -> UnsignedView:
+    """Gives the transaction that adds to an open request's escrow, out of the signed-in wallet, whoever's it is.
+
+    What is not earned goes back to the request's buyer at its close.
+    """
     market = context.market
-    info = await market.requests.check_end(context.address(), context.wallet)
-    instruction = await market.relay.end(info, cancel=cancel)
-    unsigned = await market.relay.unsigned([instruction], payer=context.wallet)
-    return UnsignedView(transaction=unsigned.transaction, last_valid_block_height=unsigned.last_valid_block_height)
+    info = await market.requests.ensure_posted(context.address())
+    if info.state != "open":
+        raise Conflict(f"the request is {info.state}", hint="only an open request takes more")
+    amount = money.parse(body.amount, await market.terms.decimals(info.mint_index), field="amount")
+    if amount == 0:
+        raise FieldError("amount", "is 0", hint="tokens, such as 100")
+    return await unsigned(context, [await market.relay.top_up(info, context.wallet, amount)])
+
+
+async def _end(context: Context, *, cancel: bool) -> UnsignedView:
+    info = await context.market.requests.check_end(context.address(), context.wallet)
+    return await unsigned(context, [await context.market.relay.end(info, cancel=cancel)])
 
 
 @routes.post("/v1/requests/{address}/close", auth=True, errors=(NotFound, Forbidden, Conflict))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
-from solders.instruction import Instruction
 
-from assay.api.buyers import UnsignedView
+from assay.api.buyers import UnsignedView, unsigned
 from assay.api.routing import ADDRESS, Context, Model, Routes, View
 from assay.domain import money
 from assay.domain.tally import Role
@@ -45,11 +43,6 @@ class FundsView(View):
     tokens: list[str]
 
 
-async def _unsigned(context: Context, instructions: Sequence[Instruction]) -> UnsignedView:
-    made = await context.market.relay.unsigned(instructions, payer=context.wallet)
-    return UnsignedView(transaction=made.transaction, last_valid_block_height=made.last_valid_block_height)
-
-
 async def _amount(context: Context, text: str) -> int:
     amount = money.parse(text, await context.market.terms.decimals(), field="amount")
     if amount == 0:
@@ -74,7 +67,7 @@ async def enrol(context: Context, body: Enrolment) -> UnsignedView:
     role = Role[body.role.upper()]
     if role is Role.BUYER and stake:
         raise FieldError("stake", "is not for buyers", hint="leave it out")
-    return await _unsigned(context, await context.market.relay.enrol(context.wallet, role=role, stake=stake))
+    return await unsigned(context, await context.market.relay.enrol(context.wallet, role=role, stake=stake))
 
 
 @routes.post("/v1/stake", auth=True, errors=(NotFound,))
@@ -82,7 +75,7 @@ async def stake(context: Context, body: Amount) -> UnsignedView:
     """Gives the transaction that adds to the wallet's stake."""
     await context.market.participants.get(context.wallet)
     amount = await _amount(context, body.amount)
-    return await _unsigned(context, [await context.market.relay.stake(context.wallet, amount)])
+    return await unsigned(context, [await context.market.relay.stake(context.wallet, amount)])
 
 
 @routes.post("/v1/unstake", auth=True, errors=(NotFound,))
@@ -90,14 +83,14 @@ async def unstake(context: Context, body: Amount) -> UnsignedView:
     """Gives the transaction that begins to take stake out; it can be withdrawn after the window."""
     await context.market.participants.get(context.wallet)
     amount = await _amount(context, body.amount)
-    return await _unsigned(context, [await context.market.relay.unstake(context.wallet, amount)])
+    return await unsigned(context, [await context.market.relay.unstake(context.wallet, amount)])
 
 
 @routes.post("/v1/withdraw", auth=True, errors=(NotFound,))
 async def withdraw(context: Context) -> UnsignedView:
     """Gives the transaction that withdraws stake whose window is over."""
     await context.market.participants.get(context.wallet)
-    return await _unsigned(context, await context.market.relay.withdraw(context.wallet))
+    return await unsigned(context, await context.market.relay.withdraw(context.wallet))
 
 
 @routes.post("/v1/owed", auth=True, errors=(NotFound,))
@@ -105,4 +98,4 @@ async def claim_owed(context: Context, body: OfMint) -> UnsignedView:
     """Gives the transaction that claims what was earned and could not be delivered."""
     await context.market.participants.get(context.wallet)
     index = await context.market.terms.mint_index(body.mint, disabled=True)
-    return await _unsigned(context, await context.market.relay.claim_owed(context.wallet, mint_index=index))
+    return await unsigned(context, await context.market.relay.claim_owed(context.wallet, mint_index=index))

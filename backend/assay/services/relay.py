@@ -81,6 +81,14 @@ class Relay:
             args={"id": draft.info.id, "args": draft.arguments},
         )
 
+    async def top_up(self, info: RequestInfo, funder: bytes, amount: int) -> Instruction:
+        """`top_up_request` of `amount` base units out of the funder's associated token account."""
+        source, mint, program = await self._token(funder, info.mint_index)
+        return self.build.top_up_request(
+            funder=Pubkey(funder), request=Pubkey(info.address), source=source, mint=mint, token_program=program,
+            amount=amount,
+        )  # fmt: skip
+
     async def end(self, info: RequestInfo, *, cancel: bool) -> Instruction:
         """`cancel_request`, or `close_request`, whose refund goes to the buyer's payout account (owed while unset)."""
         if cancel:

@@ -78,7 +78,9 @@ class RequestInfo:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a buyer asks for. Amounts are decimal strings of tokens; `gold`: known labels by item index."""
+    """What a buyer asks for. Amounts are decimal strings of tokens; `gold`: item index, known label, and 64 hexadecimal
+    digits of salt (None: drawn here).
+    """
 
     spec: Mapping[str, Any]
     price: str
@@ -89,7 +91,7 @@ class Order:
     premium_bps: Sequence[int] = (0, 0, 0, 0)
     mint: str | None = None
     id: int | None = None
-    gold: Sequence[tuple[int, Any]] = ()
+    gold: Sequence[tuple[int, Any, str | None]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,11 +309,11 @@ class Requests:
         with field("spec"):
             draft = specification.parse({**order.spec, "gold": None})
         labels = []
-        for place, (index, label) in enumerate(order.gold):
+        for place, (index, label, salt) in enumerate(order.gold):
             if not 0 <= index < len(draft.items):
                 raise FieldError(f"gold[{place}].index", f"is {index}", hint=f"0 to {len(draft.items) - 1}")
             with field(f"gold[{place}].label"):
-                labels.append((index, draft.answer(label), secrets.token_bytes(32)))
+                labels.append((index, draft.answer(label), bytes.fromhex(salt or secrets.token_hex(32))))
         with field("gold"):
             root, opened = commit_gold(labels)
         spec = {**order.spec, "gold": {"root": root.hex(), "count": len(labels)}}

@@ -39,3 +39,10 @@ export const associated = (wallet, mint, tokenProgram) =>
   programAddress([unbase58(wallet), unbase58(tokenProgram), unbase58(mint)], ASSOCIATED);
 
 export const participant = (wallet, program) => programAddress([utf8("participant"), unbase58(wallet)], program);
+
+// A buyer's request of an id (a number or BigInt).
+export const requestAddress = (buyer, id, program) => {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(id), true);
+  return programAddress([utf8("request"), unbase58(buyer), bytes], program);
+};

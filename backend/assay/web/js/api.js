@@ -6,6 +6,7 @@ import { outage } from "./notices.js";
 
 const PATIENCE = 180_000; // ms for which a call is tried again
 const TIMEOUT = 30_000;
+const UPLOAD_TIMEOUT = 180_000; // 16 MB at 100 kB/s
 
 // What the market refused with (RFC 9457): `code`, `status`, `field`, `hint`.
 export class Problem extends Error {
@@ -40,7 +41,7 @@ export const pause = (milliseconds, signal) => new Promise((resolve, reject) => 
 // Whether waiting helps.
 export const passing = (error) => error instanceof Away
   || (error instanceof Problem && [429, 503].includes(error.status)
-    && !["skip_limit", "blockhash_expired"].includes(error.code));
+    && !["skip_limit", "upload_limit", "blockhash_expired"].includes(error.code));
 
 export class Api {
   constructor() {
@@ -64,7 +65,8 @@ export class Api {
   }
 
   // One call; all are idempotent, so a lost connection and a market that says "later" are tried again for `patience`
-  // ms or until `signal`. `auth`: signed in, where there is a wallet. `raw`: the Response instead of its JSON.
+  // ms or until `signal`. `auth`: signed in, where there is a wallet. `raw`: the Response instead of its JSON. `body` is
+  // sent as JSON, a Blob as what it is.
   async call(method, path, { patience = PATIENCE, auth = true, ...options } = {}) {
     const end = Date.now() + patience;
     for (let attempt = 0, signedIn = 0; ; attempt += 1) {
@@ -87,10 +89,10 @@ export class Api {
   async once(method, path, { body, auth, raw = false, signal }) {
     const headers = {};
     if (auth && this.wallet !== null) headers.Authorization = `Bearer ${await this.signedIn(signal)}`;
-    if (body !== undefined) headers["Content-Type"] = "application/json";
-    const response = await this.fetch(path, {
-      method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal,
-    });
+    const blob = body instanceof Blob;
+    if (body !== undefined) headers["Content-Type"] = blob ? body.type : "application/json";
+    const sent = blob || body === undefined ? body : JSON.stringify(body);
+    const response = await this.fetch(path, { method, headers, body: sent, signal }, blob ? UPLOAD_TIMEOUT : TIMEOUT);
     if (raw && response.ok) return response;
     const text = await response.text().catch(() => {
       signal?.throwIfAborted();
@@ -100,8 +102,8 @@ export class Api {
   }
 
   // Fetches; tells of an outage, and of its end. Throws `Away` or `Problem`.
-  async fetch(path, init) {
-    const limits = [AbortSignal.timeout(TIMEOUT), ...(init.signal ? [init.signal] : [])];
+  async fetch(path, init, timeout) {
+    const limits = [AbortSignal.timeout(timeout), ...(init.signal ? [init.signal] : [])];
     let response;
     try {
       response = await fetch(path, { ...init, signal: AbortSignal.any(limits) });

@@ -5,6 +5,7 @@ import { problem, say } from "./notices.js";
 import { poll } from "./poll.js";
 import { earnings } from "./views/earnings.js";
 import { label } from "./views/label.js";
+import { post } from "./views/post.js";
 import { request } from "./views/request.js";
 import { requests } from "./views/requests.js";
 import { task } from "./views/task.js";
@@ -15,6 +16,7 @@ const VIEWS = [
   [/^#\/label\/([1-9A-HJ-NP-Za-km-z]{32,44})$/, task, "Labeling"],
   [/^#\/earnings$/, earnings, "Earnings"],
   [/^#\/wallet$/, wallet, "Wallet"],
+  [/^#\/post$/, post, "Post a request"],
   [/^#\/requests$/, requests, "Requests"],
   [/^#\/requests\/([1-9A-HJ-NP-Za-km-z]{32,44})$/, request, "Request"],
 ];

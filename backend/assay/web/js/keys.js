@@ -1,6 +1,7 @@
 // A wallet: an Ed25519 key of WebCrypto's making, kept in IndexedDB. The key can be taken out of it again, since a key
 // that cannot leave the browser takes its money along when the profile is lost.
 import { base58, concat, equal } from "./bytes.js";
+import { database } from "./database.js";
 
 const PKCS8 = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20); // RFC 8410
 const USES = ["sign", "verify"];
@@ -59,30 +60,9 @@ export const write = async ({ key }) => {
 
 export const sign = async ({ key }, bytes) => new Uint8Array(await crypto.subtle.sign("Ed25519", key, bytes));
 
-const NAME = "assay";
-const STORE = "wallets";
 const CURRENT = "current";
-
-const opened = () => new Promise((resolve, reject) => {
-  const request = indexedDB.open(NAME, 1);
-  request.onupgradeneeded = () => request.result.createObjectStore(STORE);
-  request.onsuccess = () => resolve(request.result);
-  request.onerror = () => reject(request.error);
-});
-
-const during = async (mode, work) => {
-  const database = await opened();
-  try {
-    return await new Promise((resolve, reject) => {
-      const transaction = database.transaction(STORE, mode, { durability: "strict" });
-      const request = work(transaction.objectStore(STORE));
-      transaction.oncomplete = () => resolve(request.result);
-      transaction.onabort = () => reject(transaction.error);
-    });
-  } finally {
-    database.close();
-  }
-};
+const wallets = database("assay", (opened) => opened.createObjectStore("wallets"));
+const during = (mode, work) => wallets("wallets", mode, work);
 
 export const load = async () => (await during("readonly", (store) => store.get(CURRENT))) ?? null;
 

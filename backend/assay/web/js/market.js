@@ -43,8 +43,8 @@ export class Market extends EventTarget {
   }
 
   // Has the market make a transaction, shows what it does, signs it and sends it. `wanted`: see `review`. False where
-  // its owner would rather not.
-  async transact(path, body, wanted, { signal } = {}) {
+  // its owner would rather not. `sending` is awaited before what is signed leaves the page.
+  async transact(path, body, wanted, { signal, sending = () => {} } = {}) {
     const market = await this.terms({ signal });
     let agreed = null;
     for (let attempt = 1; ; attempt += 1) {
@@ -59,6 +59,7 @@ export class Market extends EventTarget {
         agreed = lines.join("\n");
       }
       const transaction = base64(signed(message, await keys.sign(this.wallet, message)));
+      await sending();
       try {
         return await this.api.post("/v1/transactions", { transaction }, { auth: false, signal });
       } catch (error) {

@@ -3,6 +3,7 @@ import { units, tokens } from "../actions.js";
 import { button, list, make } from "../dom.js";
 import { problem, say } from "../notices.js";
 import { poll } from "../poll.js";
+import { funding } from "./funds.js";
 
 const EVERY = 3000;
 
@@ -32,20 +33,19 @@ export const join = async (market, main, { terms, participant, signal, done }) =
     async () => {
       problem(null);
       const signature = await market.transact("/v1/participants", { role: "labeler", stake: amount },
-        { register: true, set_payout: true, stake: needed }, { signal });
+        { register: "labeler", set_payout: true, stake: needed }, { signal });
       if (!signature) return;
       say("Registered. Now you can label.");
       await done();
     }, { class: "main", failed: problem });
-  const faucet = terms.faucet
-    ? button("Get test tokens", async () => {
-      problem(null);
-      await api.post("/v1/faucet", { wallet: wallet.address, tokens: amount }, { auth: false, signal });
+  const faucet = funding(market, terms, amount, {
+    signal,
+    what: "SOL (for the network's fees and the rent of two accounts; 0.02 is plenty) and the tokens to stake",
+    given: async () => {
       await look();
       say("The faucet gave SOL for fees and the tokens to stake.");
-    }, { failed: problem })
-    : make("p", {}, "Send SOL (for the network's fees and the rent of two accounts; 0.02 is plenty) and the tokens to ",
-      make("code", {}, wallet.address), ". This page notices when they arrive.");
+    },
+  });
   const look = async () => {
     const { lamports, tokens: held } = await api.get("/v1/balance", { signal });
     funds.replaceChildren(list({

@@ -1,8 +1,9 @@
-// One request: how far it is, what it paid, and its buyer's download; follows the market's live events.
+// One request: how far it is, what it paid, and what its buyer can do with it; follows the market's live events.
 import { pause } from "../api.js";
 import { button, download, list, make, when } from "../dom.js";
 import { outage, problem } from "../notices.js";
 import { estimates } from "./estimate.js";
+import { owning } from "./owner.js";
 import { start } from "./start.js";
 
 const FORMS = { jsonl: "JSON Lines", csv: "CSV", parquet: "Parquet" };
@@ -46,6 +47,7 @@ export const request = async (market, main, { signal, address }) => {
   const agreement = make("p");
   const live = make("div", { id: "estimate" });
   const estimate = own ? estimates(api, path, live, signal) : () => {};
+  const owner = own ? owning(market, path, address, { signal, done: async () => show(await api.get(path, { signal })) }) : null;
   let compared = 0;
   const show = (now) => {
     const records = now.chain?.records_done ?? 0;
@@ -54,13 +56,15 @@ export const request = async (market, main, { signal, address }) => {
       compare(api, path, agreement, signal).catch(problem);
     }
     estimate(now);
+    owner?.show(now);
     bar.value = records;
     done.textContent = `${records} of ${now.request.records} records done`;
     facts.replaceChildren(list(rows(now)));
   };
   main.replaceChildren(
     make("h2", { tabindex: "-1" }, first.request.title), make("p", {}, bar, " ", done), facts, live,
-    make("h3", {}, "Data set"), agreement, own ? downloads(api, path, signal) : bring(market));
+    make("h3", {}, "Data set"), agreement, own ? downloads(api, path, signal) : bring(market),
+    owner?.element ?? "");
   show(first);
   await follow(`${path}/events`, { api, path, signal, show });
 };

@@ -41,6 +41,7 @@ export const requests = async (market, main, { signal }) => {
   mine.addEventListener("change", () => look().catch(problem));
   main.replaceChildren(
     make("h2", { tabindex: "-1" }, "Requests"),
+    make("p", {}, make("a", { href: "#/post", class: "button" }, "Post a request")),
     market.wallet === null ? "" : make("p", {}, mine, " ", make("label", { for: "mine" }, "Only those of my wallet")),
     found, older, make("h3", {}, "This market"), terms);
   poll(signal, EVERY * 6, async () => {

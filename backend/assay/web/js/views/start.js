@@ -34,7 +34,7 @@ export const start = async (market, main) => {
   };
   main.replaceChildren(
     make("h2", { tabindex: "-1" }, "To work here you need a wallet"),
-    make("p", {}, "It signs your answers, and it is where you are paid."),
+    make("p", {}, "It signs what you do here, and it is where you are paid, or pay from."),
     obstacle === null
       ? make("div", { class: "row" },
         button("Make a wallet", async () => take(await keys.make()), { class: "main", failed: problem }),
