@@ -92,7 +92,8 @@ async def test_a_buyer_without_python_goes_the_whole_way(page: Any, tmp_path: Pa
         await page.get_by_role("button", name="Cancel").click()
         async with page.expect_download() as saving:
             await page.get_by_role("button", name="Save the known answers").click()
-        saved = json.loads(Path(await (await saving.value).path()).read_text())
+        await (await saving.value).save_as(tmp_path / "known.json")
+        saved = json.loads((tmp_path / "known.json").read_text())
 
         await page.get_by_role("button", name="Post the request").click()
         said = await sign(page)
@@ -121,7 +122,8 @@ async def test_a_buyer_without_python_goes_the_whole_way(page: Any, tmp_path: Pa
         await page.get_by_text("5 of 5 records done").wait_for()
         async with page.expect_download() as loading:
             await page.get_by_role("button", name="Download CSV").click()
-        rows = list(csv.DictReader(io.StringIO(Path(await (await loading.value).path()).read_text())))
+        await (await loading.value).save_as(tmp_path / "records.csv")
+        rows = list(csv.DictReader(io.StringIO((tmp_path / "records.csv").read_text())))
         assert [json.loads(row["label"])["value"] if "{" in row["label"] else row["label"] for row in rows] == [
             *TEXTS.values()
         ]

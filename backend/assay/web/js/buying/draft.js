@@ -53,6 +53,19 @@ export class Draft {
     });
   }
 
+  // Keeps that the market has an item, unless it was removed meanwhile. What a power cut loses of it is uploaded again.
+  async uploaded(item, cid) {
+    item.cid = cid;
+    const key = [this.wallet, item.place];
+    await stores("items", "readwrite", (store) => {
+      const request = store.getKey(key);
+      request.onsuccess = () => {
+        if (request.result !== undefined) store.put(item, key);
+      };
+      return request;
+    }, "relaxed");
+  }
+
   // Adds items {name, hash, media_type, blob} that are not there yet; how many were there already.
   async add(items) {
     const there = new Set(this.items.map(({ hash }) => hash));

@@ -20,8 +20,7 @@ export const upload = async ({ api }, draft, { signal, progress }) => {
       progress(done, draft.items.length);
       try {
         const kept = await api.post("/v1/items", item.blob, { signal, patience: PATIENCE });
-        item.cid = kept.cid;
-        await draft.put([item]);
+        await draft.uploaded(item, kept.cid);
         done += 1;
       } catch (error) {
         const own = error instanceof Problem && ["bad_media", "unsupported_media", "too_large"].includes(error.code);
