@@ -213,9 +213,7 @@ class AutoNumbers:
     Answers are dealt into `folds` by their rank within the task, so that no clock or seed decides. Each candidate is
     fitted to the rest, and
     judged by the Huber loss between a held-out answer and what it predicts for that worker and task, in units of the
-    pooled spread, each
-    worker weighted by its precision. The plain mean is kept unless another is better by more than one standard error
-    of the paired
+    crowd's spread. The plain mean is kept unless another is better by more than one standard error of the paired
     difference: held-out answers are noisy judges. With at least ten gold tasks their held-out error decides instead.
     Under 30 answers nothing
     can be told and the mean stays.
