@@ -17,7 +17,7 @@ from pathlib import Path
 
 STOP_SECONDS = 60
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["assay_validator.cli"])
+_forks.set_forkserver_preload(["assay_validator.cli", "httpcore2", "anyio._backends._asyncio"])  # its HTTP client's
 
 
 class WorkerProcess:
