@@ -36,9 +36,10 @@ class Bench:
         self.judged = 0
 
     async def message(self) -> dict[str, Any]:
-        """As the market pushes it to a seat."""
-        seat = (await self.dispute.state()).panel[0]
-        (found,) = await self.market.market.engine.disputes(seat)
+        """As the market pushes it to a seat, once it has seen the panel that the chain has drawn."""
+        seat, engine = (await self.dispute.state()).panel[0], self.market.market.engine
+        await self.market.until(lambda: engine.disputes(seat), what="the panel's work")
+        (found,) = await engine.disputes(seat)
         return dict(found)
 
     async def judge(self, work: Work) -> bool:
