@@ -260,6 +260,23 @@ async def test_what_is_wrong_is_named_and_a_hostile_market_gets_no_signature(
     assert sent == []
     assert await listed(buyer) == []
 
+    # Items that the market has dropped meanwhile are uploaded again.
+    dropped = {"status": 422, "code": "invalid_field", "field": "spec.items[1].cid", "detail": "is not in the store"}
+
+    async def forgetful(route: Any) -> None:
+        if route.request.method == "POST" and dropped:
+            return await route.fulfill(status=422, content_type="application/problem+json", body=json.dumps(dropped))
+        return await route.continue_()
+
+    await page.unroute("**/v1/requests")
+    await page.route("**/v1/requests", forgetful)
+    uploads: list[str] = []
+    page.on("request", lambda one: uploads.append(one.url) if one.url.endswith("/v1/items") else None)
+    await page.get_by_role("button", name="Post the request").click()
+    await page.locator("#e-items", has_text="is not in the store").wait_for()  # said when it is so again
+    assert len(uploads) == 3
+    dropped.clear()
+
     # Of two tabs with the same form the later has it.
     await page.unroute("**/v1/requests")
     other = await page.context.new_page()
@@ -287,3 +304,62 @@ async def test_what_is_wrong_is_named_and_a_hostile_market_gets_no_signature(
     await page.get_by_role("button", name="Cancel this request").click()
     assert f"Cancel the request {posted['address']}" in await sign(page)
     await page.get_by_role("button", name="Close it and take the rest back").wait_for()
+
+
+async def test_each_kind_has_a_form(page: Any, server: Server, buyer: Client) -> None:
+    await page.get_by_label("Choose a .txt or .csv").set_input_files(
+        {"name": "t.csv", "mimeType": "text/csv", "buffer": b'text\n"one, two"\nthree\n'}
+    )
+    await page.locator("#count", has_text="2 items").wait_for()
+    await fill(page, title="T", instructions="I", price="1", overlap="2")
+    kinds: list[tuple[str, dict[str, str], str]] = [
+        ("multi-choice", {"classes": "a\nb\nc", "least": "1", "most": "2"}, "c;a"),
+        ("ranking", {"ranked": "a\nb"}, "b;a"),
+        ("text", {"length": "50"}, "words"),
+        ("number", {"low": "-1", "high": "1.5", "tolerance": "0.1", "unit": "m"}, "1.25"),
+    ]
+    total = page.locator("#sum", has_text="4 tokens are locked")
+    await page.locator("#sum", has_text="once the fields").wait_for()
+    for kind, fields, known in kinds:
+        await page.locator("[name=kind]").select_option(kind)
+        await fill(page, **fields)
+        await page.get_by_label("Known answer of three").fill(known)
+        await page.get_by_label("Known answer of three").press("Tab")
+        await total.wait_for()
+        await page.get_by_label("Known answer of three").fill("no; such; answer" if kind != "text" else "x" * 51)
+        await page.get_by_label("Known answer of three").press("Tab")
+        await page.locator("#sum", has_text="once the fields").wait_for()
+        await page.get_by_role("button", name="Post the request").click()
+        await page.locator("#e-gold", has_text="Known answer of three: ").wait_for()
+
+    # Known answers by a file, and a review with room for rejections; the last kind is posted.
+    for named, told in ((b"four,1", "there is no item"), (b"item,label\nthree,1.250\n", None)):
+        await page.get_by_label("Choose a CSV of item,label").set_input_files(
+            {"name": "known.csv", "mimeType": "text/csv", "buffer": named}
+        )
+        if told:
+            await page.locator("#problem", has_text=told).wait_for()
+    await page.get_by_role("status").filter(has_text="1 known answers taken").wait_for()
+    await page.locator("[name=mode]").select_option("review")
+    assert await page.locator("[name=overlap]").is_hidden()
+    await fill(page, rejected="50", fee="0.5")
+    await page.locator("#sum", has_text="6 tokens are locked").wait_for()  # 2 · 1, as much again, 4 · 0.5
+    await page.get_by_label("Texts, one a line").fill("five")
+    await page.get_by_role("button", name="Post the request").click()
+    await page.locator("#e-items", has_text="not added yet").wait_for()
+    await page.get_by_label("Texts, one a line").fill("")
+    await page.get_by_role("button", name="Post the request").click()
+    await page.get_by_role("button", name="Go on without the file").click()
+    assert "Lock 6 tokens" in await sign(page)
+    await page.get_by_text("0 of 2 records done").wait_for()
+    (posted,) = await listed(buyer)
+    spec = await buyer.spec(posted["address"])
+    assert (spec["kind"], spec["mode"], spec["gold"]["count"]) == ("number", "review", 1)
+    assert (spec["schema"], spec["validation"]) == (
+        {"min": "-1", "max": "1.5", "tolerance": "0.1", "decimals": 6, "unit": "m"}, {"pay": "information"},
+    )  # fmt: skip
+
+    await page.goto(f"{server.url}/#/post")
+    await page.locator("[name=kind]").select_option("other")
+    await page.get_by_text("posted with the Python client (assay.client").wait_for()
+    assert await page.get_by_role("button", name="Post the request").is_hidden()

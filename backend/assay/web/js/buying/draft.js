@@ -18,7 +18,7 @@ export class Draft {
     draft.wallet = wallet;
     draft.owner = hex(crypto.getRandomValues(new Uint8Array(16)));
     const kept = await stores("forms", "readonly", (store) => store.get(wallet));
-    Object.assign(draft, { fields: { ...blank(), ...kept?.fields }, sent: kept?.sent ?? null, kept: kept?.kept ?? null });
+    Object.assign(draft, { fields: { ...blank(), ...kept?.fields }, last: kept?.last ?? null, kept: kept?.kept ?? null });
     draft.items = await stores("items", "readonly", (store) => store.getAll(draft.range()));
     await stores("forms", "readwrite", (store) => store.put(draft.record(), wallet));
     return draft;
@@ -29,10 +29,11 @@ export class Draft {
   }
 
   record() {
-    return { owner: this.owner, fields: this.fields, sent: this.sent, kept: this.kept };
+    return { owner: this.owner, fields: this.fields, last: this.last, kept: this.kept };
   }
 
-  // Keeps the form. `sent`: what was signed and sent of it, or null; `kept`: the root over the known answers that were
+  // Keeps the form. `last`: how it was drafted last, {id, address, terms, deadline, sent}, `sent` being when what was
+  // signed of it was sent (ms), or null; `kept`: the root over the known answers that were
   // saved as a file, or null. Throws where another page has taken it up.
   async save() {
     const kept = await stores("forms", "readwrite", (store) => {
@@ -64,6 +65,12 @@ export class Draft {
       };
       return request;
     }, "relaxed");
+  }
+
+  // Takes it that the market has none of the items any more.
+  async forgetUploads() {
+    for (const item of this.items) item.cid = null;
+    await this.put(this.items);
   }
 
   // Adds items {name, hash, media_type, blob} that are not there yet; how many were there already.

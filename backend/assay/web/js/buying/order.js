@@ -33,7 +33,7 @@ export const blank = () => ({
   title: "", instructions: "", kind: "choice", classes: "", least: "0", most: "", low: "", high: "", tolerance: "0",
   decimals: "6", unit: "", ranked: "", length: "2000", alike: "80", mode: "agreement", overlap: "3", doubt: false,
   more: "9", confidence: "75", method: "majority", price: "", fee: "", rejected: "10", days: "7", tier: "0", score: "",
-  mint: "",
+  mint: "", lines: "",
 });
 
 // Reads fields one by one; keeps what is wrong with each.
@@ -169,6 +169,7 @@ export const build = async (form, items, { mints }) => {
   const score = form.score.trim() === "" ? 0 : read.percent("score", 0.01, 99.4);
   if (!items.length) read.problems.push(["items", "Add what is to be labeled."]);
   if (items.length > MAX_ITEMS) read.problems.push(["items", `There are ${items.length}; at most ${MAX_ITEMS} fit.`]);
+  if (form.lines.trim()) read.problems.push(["items", "There are texts that were not added yet."]);
   const labels = fits ? labelsOf(read, items, { kind: form.kind, schema }) : [];
   if (read.problems.length) throw new Wrong(read.problems);
   const tells = form.mode === "review" || form.kind === "choice";

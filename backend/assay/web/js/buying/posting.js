@@ -41,10 +41,10 @@ export const upload = async ({ api }, draft, { signal, progress }) => {
 
 // The address of what was sent of this draft before, where it is on chain; else null.
 export const landed = async ({ api }, draft, { signal }) => {
-  if (draft.sent === null) return null;
+  if (!draft.last?.sent) return null;
   try {
-    const { request } = await api.get(`/v1/requests/${draft.sent.address}`, { signal });
-    return request.state === "draft" ? null : draft.sent.address;
+    const { request } = await api.get(`/v1/requests/${draft.last.address}`, { signal });
+    return request.state === "draft" ? null : draft.last.address;
   } catch (error) {
     if (error instanceof Problem && error.status === 404) return null;
     throw error;
@@ -56,14 +56,18 @@ const newId = () => {
   return (high & 0x1fffff) * 2 ** 32 + low;
 };
 
-// Which id this order is posted under: that of what was sent of it before, so that it cannot be posted twice.
-const identity = (draft, terms) => {
-  if (draft.sent === null) return newId();
-  if (draft.sent.terms === terms) return draft.sent.id;
-  const left = draft.sent.at + LASTING - Date.now();
-  if (left <= 0) return newId();
-  throw new Error("What you signed of this form before may still land, and the form has changed since. Post it as it was, "
-    + `or wait ${Math.ceil(left / 1000)} seconds.`);
+// What the order is drafted as: as before, where it was sent then, so that it cannot be posted twice.
+const drafting = async (draft, { terms, deadline, wallet, program }) => {
+  const { last } = draft;
+  const same = last?.terms === terms;
+  if (same && (last.sent || deadline - last.deadline < SLACK)) return last; // the market keeps an id's first deadline
+  const left = (last?.sent ?? 0) + LASTING - Date.now();
+  if (!same && left > 0) {
+    throw new Error("What you signed of this form before may still land, and the form has changed since. Post it as it "
+      + `was, or wait ${Math.ceil(left / 1000)} seconds.`);
+  }
+  const id = newId();
+  return { id, address: await requestAddress(wallet, id, program), terms, deadline, sent: null };
 };
 
 // Posts the draft for the quoted `total`; the request's address, or null where its owner would rather not sign.
@@ -73,28 +77,42 @@ export const post = async (market, draft, { total, signal, progress }) => {
   await draft.save(); // or it is another tab's by now
   const { mints } = await market.terms({ signal });
   await build(draft.fields, draft.items, { mints }); // what is wrong is said before anything is uploaded
+  try {
+    return await once(market, draft, { total, signal, progress });
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (/^spec\.items\[\d+\]\.cid$/.test(error.field ?? "")) await draft.forgetUploads(); // dropped, after a day
+    else if (error.code !== "already_done" || draft.last?.sent) throw error; // else another draft has its id
+    return once(market, draft, { total, signal, progress });
+  }
+};
+
+const once = async (market, draft, { total, signal, progress }) => {
   await upload(market, draft, { signal, progress });
-  const { now, program } = await market.terms({ signal });
+  const { now, program, mints } = await market.terms({ signal });
   const made = await build(draft.fields, draft.items, { mints });
   const hash = await specHash(made);
   const { price, validation_fee: fee, seconds, min_tier: tier } = made.order;
   const terms = JSON.stringify([hash, total, price, fee, seconds, tier, made.mint.mint]);
-  const id = identity(draft, terms);
-  const address = await requestAddress(market.wallet.address, id, program);
   const deadline = now + seconds;
-  const first = draft.sent?.id === id ? draft.sent.deadline : deadline; // the market keeps the first draft of an id
+  const drafted = await drafting(draft, { terms, deadline, wallet: market.wallet.address, program });
+  const { id, address } = drafted;
   const wanted = {
     ...made.wanted, id, spec_hash: hash, amount: units(total, made.mint.decimals),
-    deadline: first - SLACK, until: deadline + SLACK,
+    deadline: drafted.deadline - SLACK, until: deadline + SLACK,
   };
-  const sending = async () => {
-    draft.sent = { id, address, terms, at: Date.now(), deadline: first };
+  const keep = async (sent) => {
+    draft.last = { ...drafted, sent };
     await draft.save();
   };
   const order = { ...made.order, id, budget: total };
-  const signature = await market.transact("/v1/requests", order, { post_request: wanted }, { signal, sending });
-  return signature ? address : null;
+  const options = { signal, sending: () => keep(Date.now()) };
+  try {
+    if (await market.transact("/v1/requests", order, { post_request: wanted }, options)) return address;
+    await keep(drafted.sent);
+    return null;
+  } catch (error) {
+    if (!draft.last?.sent) draft.last = null; // not to be met again, whatever was wrong with it
+    throw error;
+  }
 };
-
-// Whether the market has dropped items that it had: they are to be uploaded again.
-export const dropped = (error) => error instanceof Problem && /^spec\.items\[\d+\]\.cid$/.test(error.field ?? "");

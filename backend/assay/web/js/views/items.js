@@ -46,7 +46,14 @@ export const itemsForm = (draft, { labels, changed }) => {
     });
     await added(items, refused);
   };
-  const lines = make("textarea", { id: "lines", rows: 4 });
+  const lines = make("textarea", {
+    id: "lines", rows: 4,
+    oninput: () => {
+      draft.fields.lines = lines.value;
+      changed();
+    },
+  });
+  lines.value = draft.fields.lines;
   const place = make("div", {
     class: "drop",
     ondragover: (event) => event.preventDefault(),
@@ -146,8 +153,9 @@ export const itemsForm = (draft, { labels, changed }) => {
         make("div", { class: "field" }, make("label", { for: "lines" }, "Texts, one a line"), lines),
         make("div", { class: "row" },
           button("Add these texts", async () => {
-            await added(await fromLines(lines.value));
-            lines.value = "";
+            const texts = await fromLines(lines.value);
+            lines.value = draft.fields.lines = "";
+            await added(texts);
           }, { failed: problem }),
           chooser("texts", "Choose a .txt or .csv of one text a line", { accept: ".txt,.csv,text/plain,text/csv" }, async ([file]) => {
             const text = await textOf(file);

@@ -4,7 +4,7 @@ import { button, list, make } from "../dom.js";
 import { Draft } from "../buying/draft.js";
 import { goldRoot } from "../buying/gold.js";
 import { build, formField, Wrong } from "../buying/order.js";
-import { dropped, landed, post as send } from "../buying/posting.js";
+import { landed, post as send } from "../buying/posting.js";
 import { Problem } from "../api.js";
 import { confirm, problem, say } from "../notices.js";
 import { poll } from "../poll.js";
@@ -70,15 +70,10 @@ export const post = async (market, main, { signal, again }) => {
     }
   }, {
     class: "main",
-    failed: async (error) => {
+    failed: (error) => {
       if (signal.aborted) return;
       if (error instanceof Wrong) complain(error.problems);
       else if (error instanceof Problem && formField(error.field, draft.fields.kind)) {
-        if (dropped(error)) {
-          for (const item of draft.items) item.cid = null;
-          await draft.put(draft.items).catch(problem);
-          items.show();
-        }
         complain([[formField(error.field, draft.fields.kind), error.message]]);
       } else problem(error);
     },
@@ -89,7 +84,7 @@ export const post = async (market, main, { signal, again }) => {
     items.complain([]);
   };
   const discard = button("Discard all of it", async () => {
-    const said = draft.sent === null ? "Nothing of it was posted." : "What you signed of it may still be posted: look under Requests.";
+    const said = !draft.last?.sent ? "Nothing of it was posted." : "What you signed of it may still be posted: look under Requests.";
     if (!await confirm("Discard this form and its items?", [said], "Discard")) return;
     await draft.clear();
     await again();
@@ -132,7 +127,8 @@ const plain = (amount) => `${amount} tokens`;
 
 // What the request costs, kept up to date. {element, look, balance, total}.
 const quoting = (market, draft, terms, signal) => {
-  const shown = make("div", { id: "quote", "aria-live": "polite" });
+  const sum = make("p", { id: "sum", role: "status" });
+  const shown = make("div");
   const funds = make("p", { id: "funds" });
   let turn = 0;
   let found = null;
@@ -156,6 +152,9 @@ const quoting = (market, draft, terms, signal) => {
     held = (await market.api.get("/v1/balance", { signal })).tokens;
     show();
   };
+  const sayOnce = (text) => { // the same again is no news
+    if (sum.textContent !== text) sum.textContent = text;
+  };
   const ask = async () => {
     const { quote } = await build(draft.fields, draft.items, terms);
     return market.api.post("/v1/quote", quote, { auth: false, signal });
@@ -166,9 +165,9 @@ const quoting = (market, draft, terms, signal) => {
       const now = await ask();
       if (mine !== turn) return;
       found = now;
+      sayOnce(`${plain(now.total)} are locked at the posting.`);
       shown.replaceChildren(list({
-        "Locked at the posting": plain(now.total), "Of it for labelers": plain(now.labelers), "For validators": plain(now.validators),
-        "The market's fee": plain(now.fee),
+        "Of it for labelers": plain(now.labelers), "For validators": plain(now.validators), "The market's fee": plain(now.fee),
         ...(now.reserve === "0" ? {} : { "For rejected answers asked anew": plain(now.reserve) }),
         ...(now.least === now.total ? {} : { "If no task asks for more": plain(now.least) }),
         Records: String(now.records), "Answers, at most": String(now.answers),
@@ -176,13 +175,14 @@ const quoting = (market, draft, terms, signal) => {
     } catch (error) {
       if (signal.aborted || mine !== turn) return;
       found = null;
-      shown.replaceChildren(make("p", { class: "hint" }, error instanceof Wrong
-        ? "The price stands here once the fields above are filled in." : `No price yet: ${error.message}`));
+      shown.replaceChildren();
+      sayOnce(error instanceof Wrong ? "The price stands here once the fields above are filled in." : `No price yet: ${error.message}`);
     }
     show();
   };
   return {
-    element: make("section", { class: "part", "aria-labelledby": "cost" }, make("h3", { id: "cost" }, "What it costs"), shown, funds, faucet),
+    element: make("section", { class: "part", "aria-labelledby": "cost" }, make("h3", { id: "cost" }, "What it costs"),
+      make("div", { id: "quote" }, sum, shown), funds, faucet),
     look,
     balance,
     // What is to be locked, as it is shown; asked for anew. Throws what is wrong with the form.
