@@ -344,6 +344,15 @@ async def test_each_kind_has_a_form(page: Any, server: Server, buyer: Client) ->
     assert await page.locator("[name=overlap]").is_hidden()
     await fill(page, rejected="50", fee="0.5")
     await page.locator("#sum", has_text="6 tokens are locked").wait_for()  # 2 · 1, as much again, 4 · 0.5
+    await fill(page, price="400")  # more than the wallet has
+    await page.locator("#funds", has_text="This wallet has 500 tokens. 1102 are missing.").wait_for()
+    await page.get_by_role("button", name="Post the request").click()
+    await page.locator("#problem", has_text="1102 tokens are missing to lock 1602").wait_for()
+    await page.get_by_role("button", name="Get test tokens").click()
+    await page.locator("#funds", has_text="This wallet has 1602 tokens.").wait_for()
+    assert await page.get_by_role("button", name="Get test tokens").is_hidden()
+    await fill(page, price="1")
+    await page.locator("#sum", has_text="6 tokens are locked").wait_for()
     await page.get_by_label("Texts, one a line").fill("five")
     await page.get_by_role("button", name="Post the request").click()
     await page.locator("#e-items", has_text="not added yet").wait_for()
