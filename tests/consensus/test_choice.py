@@ -62,6 +62,29 @@ def test_order_of_rows_and_names_of_workers_do_not_matter(method: str) -> None:
         np.testing.assert_allclose(first.posterior, resolve(method, renamed).posterior, atol=2e-3)
 
 
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("classes", [2, 4])
+def test_one_answer_each_is_the_label_and_no_surer_than_a_vote(method: str, classes: int) -> None:
+    answers = make_crowd({}, seed=1, n_tasks=200, n_workers=40, overlap=1, n_classes=classes, gold=0.0).answers
+    result = resolve(method, answers)
+    np.testing.assert_array_equal(result.labels[answers.task], answers.label)
+    if method != "wawa":  # a share of the vote, which is whole
+        assert result.confidence.max() <= 0.9
+
+
+@pytest.mark.parametrize("method", ["one_coin", "dawid_skene", "auto"])
+def test_tasks_with_one_answer_do_not_lead_the_others_astray(method: str) -> None:
+    right: list[float] = []
+    for seed in range(3):
+        crowd = make_crowd({}, seed=seed, n_tasks=500, n_workers=40, overlap=2, gold=0.0)
+        first = np.zeros(len(crowd.answers), np.bool_)
+        first[np.unique(crowd.answers.task, return_index=True)[1]] = True
+        some = crowd.answers.take(first | (crowd.answers.task < 150))
+        vote = resolve("majority", some).labels == crowd.truth
+        right.append(float((resolve(method, some).labels == crowd.truth).mean() - vote.mean()))
+    assert np.mean(right) >= -0.005
+
+
 @pytest.mark.parametrize("method", [name for name in ALL if name != "weighted"])
 def test_skills_of_good_and_bad_workers_are_told_apart(method: str) -> None:
     crowd = make_crowd({}, seed=5, n_tasks=600, n_workers=30, overlap=7, skill=(3, 2))

@@ -58,6 +58,19 @@ def test_who_is_flagged_is_suspected() -> None:
     assert len(members) == len(set(members)), "nobody is in two groups"
 
 
+def test_noisy_copies_that_are_flagged_are_paid_as_one() -> None:
+    crowd = make_crowd({}, seed=0)
+    answers, draw = crowd.answers, np.random.default_rng(0)
+    mine = answers.worker < 30
+    bot = np.where(draw.random(answers.n_tasks) < 0.7, crowd.truth, 1 - crowd.truth)
+    noisy = draw.random(mine.sum()) < 0.05
+    label = answers.label.copy()
+    label[mine] = np.where(noisy, 1 - bot[answers.task[mine]], bot[answers.task[mine]])
+    given = Answers(answers.task, answers.worker, label, answers.n_tasks, answers.n_workers, 2, answers.gold)
+    assert detect(given).flagged[:30].all()
+    assert len(set(suspect(given, detect(given)).group_of[:30].tolist())) == 1
+
+
 def test_a_group_has_to_pass_both_bounds_and_a_member_its_own() -> None:
     members = np.arange(20) < 4
     own = np.where(members, 8.0, 0.0)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answers import Answers, Choice, choice_from_posterior
+from .majority import common_accuracy
 from .numeric import beta_strength, crowd_accuracy, normalise
 
 ClassPrior = Literal["estimated", "uniform"]
@@ -109,6 +110,10 @@ class LatentClass:
     def fit(self, answers: Answers) -> Self:
         """Learn priors and worker matrices from these answers."""
         layout = Layout(answers, self.weights)
+        rows = telling(answers)
+        learned = layout
+        if rows is not None:
+            learned = Layout(answers.take(rows), None if self.weights is None else np.asarray(self.weights)[rows])
         self._shape = (answers.n_classes, self.subtypes, answers.n_workers)
         first = (
             start_posterior(answers, layout) if self.start is None else np.ascontiguousarray(self.start.T, np.float32)
@@ -117,7 +122,7 @@ class LatentClass:
         self._hold_gold(answers, states)
         self.converged_ = False
         for step in range(1, self.max_iterations + 1):
-            self._m_step(layout, states)
+            self._m_step(learned, states)
             before = states
             states = self._e_step(answers, layout)
             before -= states
@@ -188,7 +193,7 @@ class LatentClass:
         of_class = counts.sum(axis=1)
         right = np.einsum("kjk->j", of_class)
         total = of_class.sum(axis=(0, 2))
-        mean = crowd_accuracy(float(right.sum()), float(total.sum()), classes)
+        mean = believed(right, total, classes)
         held = beta_strength(right, total, mean)
         skill = np.clip((right + held * mean) / (total + held), 0.02, 0.99)
         self.worker_skill_ = skill
@@ -204,7 +209,7 @@ class LatentClass:
             full /= full.sum(axis=3, keepdims=True)
         self.log_emission_ = np.log(full).reshape(classes * subtypes, cells).astype(np.float32)
         share = states.sum(axis=1, dtype=np.float64).reshape(classes, subtypes)
-        prior = share.sum(axis=1) + 1 if self.class_prior == "estimated" else np.ones(classes)
+        prior = share.sum(axis=1) + 1 if self.class_prior == "estimated" and total.any() else np.ones(classes)
         within = (share + 1) / (share + 1).sum(axis=1, keepdims=True)
         self.log_prior_ = np.log(within * (prior / prior.sum())[:, None]).reshape(-1).astype(np.float32)
 
@@ -229,6 +234,24 @@ class LatentClass:
             blocks[:, :, known] = 0
             for m in range(blocks.shape[1]):
                 blocks[answers.gold[known], m, known] = 1 / blocks.shape[1]
+
+
+def telling(answers: Answers) -> NDArray[np.bool_] | None:
+    """bool[n]: the answers that workers are known by, which do not stand alone on their task or are to gold; None: all.
+
+    What a lone answer says of its worker is what was believed already; learned from, it drives a fit to where every
+    task is of one class, or every worker right.
+    """
+    told = (np.bincount(answers.task, minlength=answers.n_tasks) > 1) | (answers.gold >= 0)
+    rows: NDArray[np.bool_] = told[answers.task]
+    return None if rows.all() else rows
+
+
+def believed(right: NDArray[Any], total: NDArray[Any], classes: int) -> float:
+    """The crowd's accuracy by the expected right answers of each worker's; where there are none, as the vote has it."""
+    if total.any():
+        return crowd_accuracy(float(right.sum()), float(total.sum()), classes)
+    return min(common_accuracy(np.zeros((0, classes))), 0.98)
 
 
 def gold_skill(answers: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answers import Answers, Choice, choice_from_posterior
-from .latent import Layout, start_posterior
+from .latent import Layout, believed, start_posterior, telling
 from .majority import count_votes
-from .numeric import beta_strength, crowd_accuracy, first_at_least, largest, normalise
+from .numeric import beta_strength, first_at_least, largest, normalise
 
 
 def weighted_scores(answers: Answers, per_worker: NDArray[Any], per_answer: NDArray[Any] | None) -> NDArray[np.float32]:
@@ -44,13 +44,16 @@ class OneCoin:
     def fit(self, answers: Answers) -> Self:
         """Learn each worker's accuracy."""
         states = start_posterior(answers, Layout(answers, self.weights))
-        total = np.bincount(answers.worker, minlength=answers.n_workers)
+        rows = telling(answers)
+        worker = answers.worker if rows is None else answers.worker[rows]
+        total = np.bincount(worker, minlength=answers.n_workers)
         cell = answers.label.astype(np.int64) * answers.n_tasks + answers.task
+        cell = cell if rows is None else cell[rows]
         self.converged_, self.iterations_ = False, 0
         self._hold(answers, states)
         while not self.converged_ and self.iterations_ < self.max_iterations:
-            right = np.bincount(answers.worker, weights=states.reshape(-1).take(cell), minlength=answers.n_workers)
-            mean = crowd_accuracy(float(right.sum()), float(total.sum()), answers.n_classes)
+            right = np.bincount(worker, weights=states.reshape(-1).take(cell), minlength=answers.n_workers)
+            mean = believed(right, total, answers.n_classes)
             held = beta_strength(right, total, mean)
             self.worker_skill_ = np.clip((right + held * mean) / (total + held), 0.01, 0.99)
             before, states = states, self._judge(answers, self.weights)

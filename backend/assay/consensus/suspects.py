@@ -15,7 +15,7 @@ import numpy as np
 from .answers import Answers, Ints
 from .blocks import find_blocks
 from .collusion import Collusion, coarse, independent
-from .groups import FLAG_EXCESS, Group
+from .groups import Group
 
 ALPHA = 1e-2
 """The chance that a crowd without a group shows one."""
@@ -35,7 +35,7 @@ class Suspects:
 
 def suspect(answers: Answers, found: Collusion) -> Suspects:
     """The flagged groups of `found`, with members that they lack, and the likely ones beside them."""
-    flagged = [group for group in found.groups if group.excess >= FLAG_EXCESS]
+    flagged = [group for group in found.groups if group.as_one]
     answers = coarse(answers)
     likely = [group for one in find_blocks(answers, flagged, alpha=ALPHA) if (group := one.group(ALPHA, OWN))]
     groups = tuple(_joined(flagged, [group for group in likely if not independent(answers, group, proof=EVEN)]))
