@@ -254,6 +254,8 @@ async def test_a_market_without_a_faucet_and_wallets_of_another_role(
     await page.get_by_role("button", name="Use another wallet here").click()
     await page.goto(f"{server.url}/#/")
     await page.get_by_text("This wallet is a buyer").wait_for()
+    await page.get_by_role("link", name="Post a request").click()
+    await page.get_by_role("heading", name="What it costs").wait_for()
     await page.goto(f"{server.url}/#/wallet")
     await page.get_by_role("button", name="Forget this wallet").click()
     await page.get_by_role("dialog").get_by_role("button", name="Forget this wallet").click()

@@ -22,7 +22,8 @@ export const join = async (market, main, { terms, participant, signal, done }) =
     main.replaceChildren(
       make("h2", { tabindex: "-1" }, `This wallet is a ${participant.role}`),
       make("p", {}, "A wallet has one role. To label, forget this wallet and make another one; ",
-        make("a", { href: "#/requests" }, "requests"), " are open to all."));
+        make("a", { href: "#/requests" }, "requests"), " are open to all."),
+      ...(participant.role === "buyer" ? [make("p", {}, make("a", { href: "#/post", class: "button main" }, "Post a request"))] : []));
     return;
   }
   const { decimals, mint } = terms.mints[0];
