@@ -34,6 +34,7 @@ from assay.consensus.online import Online
 from assay.consensus.overlap import fixed_overlap, grow_overlap
 from assay.consensus_cli import MEASURES, in_row_order, kind_of, measure, resolve_rows
 from assay.consensus_kinds import in_order
+from assay.consensus_pairs import METHODS as PAIRWISE_METHODS
 from assay.csvfile import read_csv, read_pairs
 from assay.domain.methods import NAMES
 from assay.errors import AssayError, FieldError
@@ -122,7 +123,8 @@ def real(folder: Path, peers: Path | None, wanted: list[str], say: Callable[[str
             say(f"{path.name:<14} {error}")
             continue
         tasks = answers.n_tasks if kind in ("choice", "number") else len({row[0] for row in answers})
-        rows = {name: method_row(kind, name, answers, truth) for name in NAMES[kind]}
+        names = PAIRWISE_METHODS if kind == "pairwise" else NAMES[kind]
+        rows = {name: method_row(kind, name, answers, truth) for name in names}
         if peers and kind == "choice":
             for row in peer(peers, path, *wanted):
                 rows["crowd-kit " + row.pop("method")] = row
@@ -340,16 +342,29 @@ def online(say: Callable[[str], None]) -> dict[str, Any]:
     return result
 
 
+def _sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(float(one)) for one in text.split(",")]
+    except (ValueError, OverflowError):
+        sizes = [0]
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"is {text!r}; numbers of answers such as 1000000,10000000")
+    return sizes
+
+
 def main() -> None:
     """Run the parts asked for."""
-    parse = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parse.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parse = argparse.ArgumentParser(
+        prog="assay bench consensus", description="Measure consensus on real answers, at scale and under attack."
+    )
+    data = "a folder of folders with labels.csv (task,worker,label) and, for accuracy, truth.csv (task,label)"
+    parse.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help=f"{data}; then `real` alone")
     parse.add_argument("--peers", default=None, help="Python with crowd-kit 1.4.2, or 'make'")
     parse.add_argument("--peer-methods", default=None, help="some of crowd-kit's, such as DawidSkene,Wawa; default six")
     parse.add_argument("--only", default=None, help=f"some of {','.join(PARTS)}")
-    parse.add_argument("--seeds", type=int, default=10)
-    parse.add_argument("--answers", default="1000000", help="sizes of the scale part, such as 1000000,10000000")
-    parse.add_argument("--json", action="store_true", dest="as_json")
+    parse.add_argument("--seeds", type=int, default=10, help="attacks, draws of `robust`; overlap: 5 at most")
+    parse.add_argument("--answers", type=_sizes, default="1000000", help="sizes for `scale`, such as 1000000,10000000")
+    parse.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object; progress on stderr")
     options = parse.parse_args()
     chosen = (
         options.only.split(",")
@@ -382,7 +397,7 @@ def main() -> None:
     if "robust" in chosen:
         report["robust"] = robust.run(crowds(options.data, options.seeds), say)
     if "scale" in chosen:
-        report["scale"] = scale([int(float(n)) for n in options.answers.split(",")], peers, say)
+        report["scale"] = scale(options.answers, peers, say)
     if "attacks" in chosen:
         report["attacks"] = attacks(options.seeds, say)
     if "overlap" in chosen:

@@ -56,7 +56,8 @@ def consensus(
     truth: Annotated[Path | None, typer.Option(help="The right labels, to measure against: task,label.")] = None,
     gold: Annotated[Path | None, typer.Option(help="Known labels, for the method to use: task,label.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="auto, majority, wawa, one_coin, dawid_skene, correlated, …")
+        str | None,
+        typer.Option(help="auto (the default) or one of the kind's own, such as majority; a wrong name lists them."),
     ] = None,
     kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(KINDS)}. Default: by the labels.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
@@ -64,8 +65,8 @@ def consensus(
 ) -> None:
     """Resolve a crowd's answers.
 
-    A label is a class or a number; sets are written a|b, rankings a>b>c, comparisons of two of many items a>b (with
-    --kind pairwise, which scores all items together); text is free; boxes, masks and key points are
+    A label is a class or a number; sets are written a|b, rankings a>b>c, comparisons of two of many items a>b too
+    (pairwise, which scores all items together); text is free; boxes, masks and key points are
     JSON as in docs/protocol.md: [{"class", "x", "y", "width", "height"}], {"width", "height", "runs"} with runs of
     pixels row by row, background first, {"nose": {"x", "y"}, "tail": null}. In CSV, quotes inside a value are doubled.
 
@@ -172,19 +173,22 @@ def kind_of(rows: Sequence[Row], known: Collection[str] = ()) -> str:
     """The kind that labels look like; `--kind` decides where they mislead. `known`: labels of truth and gold.
 
     JSON objects are boxes, masks or key points; a>b of the same items always, or of three and more that are the same
-    within a task, is a ranking; a|b is a set; text has three
-    words or more on the mean and as many different ones as tasks, or more different ones than tasks (and than 20) that
-    are no numbers: classes come again. number: all labels are numbers, and most known ones are numbers that nobody
-    answered (means of ratings); or there are more than 20 different ones, and one has a fraction, or workers agree
-    better by distance than by identity, beyond noise (Krippendorff's alpha, interval against nominal): codes of classes
-    have no distance to agree by. All else is a choice.
+    within a task, is a ranking; a>b of one pair a task and several in all, either way round in some task, is a
+    comparison; a|b is a set; text has three words or more on the mean and as many different ones as tasks, or more
+    different ones than tasks (and than 20) that are no numbers: classes come again. number: all labels are numbers,
+    and most known ones are numbers that nobody answered (means of ratings); or there are more than 20 different ones,
+    and one has a fraction, or workers agree better by distance than by identity, beyond noise (Krippendorff's alpha,
+    interval against nominal): codes of classes have no distance to agree by. All else is a choice.
     """
     values = {row[2] for row in rows}
     shape = shape_of(row[2] for row in rows)
     if shape is not None:
         return shape
-    if all(">" in value for value in values) and _ranks(rows):
-        return "ranking"
+    if all(">" in value for value in values):
+        if _ranks(rows):
+            return "ranking"
+        if _compares(rows):
+            return "pairwise"
     if any("|" in value for value in values):
         return "multi-choice"
     words = sum(len(row[2].split()) for row in rows) / max(len(rows), 1)
@@ -218,6 +222,16 @@ def _ranks(rows: Sequence[Row]) -> bool:
     if len(set.union(*items.values())) == 1:
         return True
     return all(len(some) == 1 and len(next(iter(some))) > 2 for some in items.values())
+
+
+def _compares(rows: Sequence[Row]) -> bool:
+    """Whether the labels compare one pair of items a task, and in some task workers differ which is the better."""
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for task, _, label in rows:
+        found.setdefault(task, set()).add(tuple(parts_of(label, ">")))
+    pairs = [(orders, {frozenset(order) for order in orders}) for orders in found.values()]
+    one_pair = all(len(pair) == 1 and len(next(iter(pair))) == 2 for _, pair in pairs)
+    return one_pair and any(len(orders) == 2 for orders, _ in pairs)
 
 
 def measure(kind: str, outcome: Outcome, truth: Mapping[str, str]) -> dict[str, Any]:

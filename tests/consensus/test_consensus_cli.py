@@ -294,6 +294,8 @@ def test_a_truth_of_another_form_is_refused(tmp_path: Path) -> None:
 def test_kinds_of_text_sets_and_rankings() -> None:
     assert kind_of([("1", "a", "x>y"), ("2", "a", "y>x")]) == "ranking"
     assert kind_of([("1", "a", "x>y"), ("2", "a", "y>z")]) == "choice"
+    assert kind_of([("1", "a", "x>y"), ("1", "b", "y>x"), ("2", "a", "y>z")]) == "pairwise"
+    assert kind_of([("1", "a", "x>y"), ("1", "b", "y>x"), ("1", "c", "y>z"), ("2", "a", "y>z")]) == "choice"
     assert kind_of([("1", "a", "x|y"), ("2", "a", "y")]) == "multi-choice"
     assert kind_of([("1", "a", "the cat sat"), ("2", "a", "a dog ran off")]) == "text"
     plates = [(str(t), w, f"k{t}x{w if t % 2 else 'a'}") for t in range(20) for w in "abc"]
@@ -306,7 +308,7 @@ def test_kinds_of_text_sets_and_rankings() -> None:
 def test_the_benchmark_takes_any_folder_and_says_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("one class", "shapes", "broken", "texts", "no truth"):
+    for name in ("one class", "shapes", "broken", "texts", "no truth", "pairs"):
         (tmp_path / name).mkdir()
     table(
         tmp_path / "one class" / "labels.csv", [("1", "a", "yes", ""), ("1", "b", "yes", "")], "Task,WORKER,label,note"
@@ -317,6 +319,9 @@ def test_the_benchmark_takes_any_folder_and_says_what_is_wrong(
     table(tmp_path / "broken" / "labels.csv", [("1", "a")], "task,worker")
     table(tmp_path / "texts" / "labels.csv", [("1", "a", "the cat sat"), ("1", "b", "the cat sat down")])
     table(tmp_path / "no truth" / "labels.csv", [(str(t), w, "xy"[t % 2]) for t in range(9) for w in "abc"])
+    pairs = [("1", "a", "x>y"), ("1", "b", "y>x"), ("1", "c", "x>y"), ("2", "a", "y>z")]
+    table(tmp_path / "pairs" / "labels.csv", pairs)
+    table(tmp_path / "pairs" / "truth.csv", [("1", "x>y"), ("2", "y>z")], "task,label")
     bench = Path(__file__).resolve().parents[2] / "benchmarks" / "consensus.py"
     monkeypatch.setattr(sys, "argv", [str(bench), "--data", str(tmp_path), "--json"])
     runpy.run_path(str(bench), run_name="__main__")
@@ -325,10 +330,23 @@ def test_the_benchmark_takes_any_folder_and_says_what_is_wrong(
     assert sets["one class"]["methods"]["auto"]["accuracy"] == 0
     assert sets["shapes"]["methods"]["fusion"]["mean_iou"] == 1
     assert set(sets["texts"]["methods"]) == {"medoid", "rover"}
+    assert {name: row["accuracy"] for name, row in sets["pairs"]["methods"].items()} == {
+        "bradley_terry_noise": 1, "bradley_terry": 1,
+    }  # fmt: skip
     row = sets["no truth"]["methods"]["auto"]
     assert row["accuracy"] is None
     assert row["seconds"] > 0
     assert row["peak_mb"] > 0
+
+
+def test_the_benchmark_says_which_option_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = Path(__file__).resolve().parents[2] / "benchmarks" / "consensus.py"
+    monkeypatch.setattr(sys, "argv", [str(bench), "--only", "scale", "--answers", "1e3,few"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(bench), run_name="__main__")
+    assert "--answers: is '1e3,few'; numbers of answers such as" in capsys.readouterr().err
 
 
 def test_comparisons_score_all_items_together(tmp_path: Path) -> None:

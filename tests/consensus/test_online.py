@@ -26,6 +26,27 @@ def test_replay_equals_live_to_the_bit() -> None:
     assert [again.skill(j) for j in range(25)] == [live.skill(j) for j in range(25)]
 
 
+def test_a_replay_goes_on_as_the_live_one_does() -> None:
+    """Its next refits too: they are due by the same rule."""
+    crowd = make_crowd({}, seed=3, n_tasks=120, n_workers=20, overlap=5)
+    columns = (crowd.answers.task, crowd.answers.worker, crowd.answers.label)
+    votes = list(zip(*(column.tolist() for column in columns), strict=True))
+    live = Online(2, strength=8.0, accuracy=0.6, growth=2.0)
+
+    def go_on(state: Online, some: list[tuple[int, int, int]]) -> None:
+        for vote in some:
+            state.add(*vote)
+            if state.refit_due:
+                state.refit()
+
+    go_on(live, votes[:300])
+    again = Online.replay(live.events, n_classes=2, strength=8.0, accuracy=0.6, growth=2.0)
+    for state in (live, again):
+        go_on(state, votes[300:])
+    assert again.events == live.events
+    assert [again.posterior(t) for t in range(120)] == [live.posterior(t) for t in range(120)]
+
+
 def test_online_comes_near_the_full_fit_and_a_refit_meets_it() -> None:
     live, truth = played()
     full = resolve("dawid_skene", live.answers())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
-from assay.domain.owners import LAST_POINT, groups, owners_point
+from assay.domain.owners import LAST_POINT, RULE, groups, owners_point
 
 CLASSES = ["a", "b", "c"]
 
@@ -54,3 +55,30 @@ def test_nothing_is_learned_from_nothing() -> None:
     assert groups([], classes=CLASSES) == ()
     with pytest.raises(ValueError, match="is not one of"):
         groups([([(wallet(1), "z")], None)], classes=CLASSES)
+
+
+def members(noise: float, *, records: int = 2000, seed: int = 0) -> list[list[int]]:
+    """Places of the groups' members where 30 of 100 wallets give one bot's answer, but for `noise` of them."""
+    lot = random.Random(seed)
+    wallets = sorted(wallet(i) for i in range(100))
+    skill = [lot.betavariate(8, 2) for _ in wallets]
+    judged = []
+    for record in range(records):
+        truth = lot.choice("ab")
+        bot = truth if lot.random() < 0.4 else lot.choice("ab")
+        votes = []
+        for place in lot.sample(range(100), 7):
+            said, right = (bot, 1 - noise) if place < 30 else (truth, skill[place])
+            votes.append((wallets[place], said if lot.random() < right else lot.choice("ab")))
+        judged.append((votes, truth if record % 20 == 0 else None))
+    return [[wallets.index(one) for one in group] for group in groups(judged, classes="ab")]
+
+
+def test_the_rule_has_a_number_of_its_own() -> None:
+    """An auditor tells another version's rule from a false log by it: if other groups are found here, the rule is
+    another one, and so must be its number, here and in docs/protocol.md.
+    """
+    bots = list(range(30))
+    assert (RULE, [members(noise) for noise in (0.0, 0.1, 0.2)]) == (3, [[bots], [bots], []])
+    protocol = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
+    assert f"`rule` (now {RULE})" in protocol.read_text(encoding="utf-8")

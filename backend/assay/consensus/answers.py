@@ -39,7 +39,8 @@ class Answers:
     """Answers as three parallel arrays of codes, one row an answer.
 
     `task`, `worker`, `label`: int32[n]. `gold`: int32[n_tasks], the known answer of a task or -1; may be left out.
-    Codes lie in 0..n_tasks-1, 0..n_workers-1, 0..n_classes-1. Order of rows never matters to a method.
+    Codes lie in 0..n_tasks-1, 0..n_workers-1, 0..n_classes-1. Order of rows changes no more than the
+    last bits of sums.
 
     **Repeated rows** of one task and worker are answers of their own, each counting in full; `without_repeats` keeps
     one of them, where a worker must not have two voices. **Missing answers** are simply not there. A task without

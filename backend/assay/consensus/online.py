@@ -43,9 +43,17 @@ class Online:
         self._log_prior = [-math.log(n_classes)] * n_classes
 
     @classmethod
-    def replay(cls, events: Iterable[Event], *, n_classes: int, strength: float = 4.0, accuracy: float = 0.7) -> Self:
-        """The state after these events."""
-        state = cls(n_classes, strength=strength, accuracy=accuracy)
+    def replay(
+        cls,
+        events: Iterable[Event],
+        *,
+        n_classes: int,
+        strength: float = 4.0,
+        accuracy: float = 0.7,
+        growth: float = 1.25,
+    ) -> Self:
+        """The state after these events, of an engine that was made with the same arguments."""
+        state = cls(n_classes, strength=strength, accuracy=accuracy, growth=growth)
         for what, task, worker, label in events:
             if what == "vote":
                 state.add(task, worker, label)

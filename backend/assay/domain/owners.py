@@ -15,7 +15,7 @@ from assay.consensus.collusion import detect
 from assay.domain.spec import Spec
 from assay.domain.standing import Judged, coded
 
-RULE = 2
+RULE = 3
 """Number of the rule below. It changes with whatever changes the groups it finds: `detect` too."""
 FIRST_POINT = 2**5
 LAST_POINT = 2**15
