@@ -109,3 +109,5 @@ def test_the_command_prints_json_and_a_table():
     lines = table([row]).splitlines()
     assert lines[1].startswith("lazy 30 %")
     assert len(lines[0]) == len(lines[1])
+    shown = dict(zip(lines[0].split()[1:], lines[1].replace("lazy 30 %", "").replace(" %", "").split(), strict=True))
+    assert float(shown["settled"]) == pytest.approx(100 * row["accuracy_new"], abs=0.051)

@@ -121,6 +121,7 @@ def name_of(mix: Mapping[str, float]) -> str:
 COLUMNS = (
     ("right", "labels that are right, by all answers together"),
     ("worst", "the same in the worst seed"),
+    ("settled", "as they were settled, each by what the answers before it had shown"),
     ("majority", "by plain majority"),
     ("flagged", "colluders found"),
     ("honest", "honest workers flagged"),
@@ -140,7 +141,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         strategies = [name for name in row["slashed"] if name != "honest"]
         cells = (
-            *(_share(row[name]) for name in ("accuracy", "worst_accuracy", "accuracy_majority")),
+            *(_share(row[name]) for name in ("accuracy", "worst_accuracy", "accuracy_new", "accuracy_majority")),
             *(_share(row[name]) for name in ("recall", "honest_flagged")),
             *(_highest(row[name]) for name in ("pay", "pay_new", "pay_labeler", "pay_naive")),
             f"{max((row['slashed'][name] for name in strategies), default=0.0):.1f}",
