@@ -76,6 +76,17 @@ def test_commands_of_others_show_their_own_help(
     assert "--judge" in said
 
 
+def test_the_help_of_the_benchmarks_names_them(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, said in ((["--help"], "agreement, api, "), (["consensus", "--help"], "a folder of folders with")):
+        monkeypatch.setattr(sys, "argv", ["assay", "bench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0
+        assert said in " ".join(capfd.readouterr().out.split())
+
+
 def test_wrong_settings_are_named(refused: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_BATCH_RECORDS", "0")
     assert refused("serve", "--home", str(tmp_path)).startswith("assay: ASSAY_BATCH_RECORDS: is '0' (")

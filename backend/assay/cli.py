@@ -128,6 +128,9 @@ def bench(context: typer.Context, name: Annotated[str, typer.Argument(help="A mo
     """Measure: `./assay bench NAME [--json]`, where NAME is a module of `benchmarks/`."""
     folder = ROOT / "benchmarks"
     names = sorted(path.stem for path in folder.glob("[a-z]*.py"))
+    if name in ("--help", "-h"):
+        print(f"Usage: assay bench NAME [--help | options]\n\nNAME is one of {', '.join(names)}.")
+        return
     if name not in names:
         raise AssayError(f"there is no benchmark {name!r}", field="NAME", hint=f"one of {', '.join(names)}")
     sys.argv = [str(folder / f"{name}.py"), *context.args]
