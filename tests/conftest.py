@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from solders.keypair import Keypair
 
 from assay.client import Client
@@ -20,6 +21,10 @@ from assay.db.pool import Database
 from assay.db.postgres import EmbeddedPostgres
 from assay.server import Server
 from assay.settings import load
+
+# How fast a busy machine draws examples says nothing of the code.
+settings.register_profile("assay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("assay")
 
 MIGRATED = "migrated"
 _numbers = itertools.count()

@@ -83,8 +83,8 @@ async def test_tasks_from_before_hand_outs_were_logged_keep_their_room(empty_dat
     await connection.close()
 
 
-async def test_what_was_uploaded_before_there_were_limits_stays(database_url: str) -> None:
-    connection = await asyncpg.connect(database_url)
+async def test_what_was_uploaded_before_there_were_limits_stays(empty_database_url: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
     for migration in migrations.load()[:10]:
         await connection.execute(migration.text)
     await connection.execute("insert into items (cid, media_type, size) values ('item', 'text/plain', 3)")
