@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from assay.consensus import Answers, InvalidAnswers, encode, resolve
-from assay.consensus.majority import WeightedMajority
+from assay.consensus.weighted import WeightedMajority
 
 
 def test_majority_takes_the_class_with_most_answers() -> None:

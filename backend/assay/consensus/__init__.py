@@ -8,8 +8,9 @@ codes.classes[result.labels[0]]     # 'cat'
 from __future__ import annotations
 
 from .answers import Answers, Choice, Codes, InvalidAnswers, encode
-from .majority import Majority, WeightedMajority
+from .majority import Majority
 from .registry import METHODS, Method, fitted, resolve
+from .weighted import WeightedMajority
 
 __all__ = [
     "METHODS",

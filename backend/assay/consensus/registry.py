@@ -15,8 +15,10 @@ from .correlated import Correlated
 from .dawid_skene import DawidSkene
 from .groups import evidence_weights
 from .latent import matrices_fit
-from .majority import Majority, WeightedMajority
-from .one_coin import OneCoin, Wawa
+from .majority import Majority
+from .one_coin import OneCoin
+from .wawa import Wawa
+from .weighted import WeightedMajority
 
 
 class Method(Protocol):
