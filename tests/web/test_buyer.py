@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from solders.keypair import Keypair
+from support.waiting import until
 
 from assay.client import Client
 from assay.demo.markets import MarketProcesses
@@ -61,10 +62,7 @@ async def labeled(market: MarketProcesses, address: str) -> None:
         texts = [(await labeler.content(lease.item)).decode() for lease in leases]
         answers = [(lease, {"value": TEXTS[text]}) for lease, text in zip(leases, texts, strict=True)]
         assert all(one.get("problem") is None for one in await labeler.submit_many(answers))
-    end = asyncio.get_running_loop().time() + SECONDS / 1000
-    while (now := await market.client(labelers[0]).progress(address))["settled"] < 3 * len(TEXTS):
-        assert asyncio.get_running_loop().time() < end, now
-        await asyncio.sleep(0.1)
+    await until(market.client(labelers[0]), address, lambda now: bool(now["settled"] >= 3 * len(TEXTS)))
 
 
 @pytest.mark.timeout(280)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from solders.keypair import Keypair
+from support.waiting import until
 
-from assay.client import Client
 from assay.demo.markets import MarketProcesses
 from assay.domain.tally import Role
 from assay.settings import load
@@ -20,14 +18,6 @@ pytest.importorskip("sklearn", reason="the market's validators read digits with 
 
 SECONDS = 60_000
 BOND = 10
-
-
-async def until(client: Client, address: str, ready: Callable[[dict[str, Any]], bool]) -> None:
-    """Waits for the request's progress to be `ready`."""
-    end = asyncio.get_running_loop().time() + SECONDS / 1000
-    while not ready(now := await client.progress(address)):
-        assert asyncio.get_running_loop().time() < end, now
-        await asyncio.sleep(0.05)
 
 
 @pytest.mark.timeout(280)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from solders.keypair import Keypair
+from support.waiting import until
 
-from assay.client import Client
 from assay.demo.markets import MarketProcesses
 from assay.domain.standing import FIRST_USE
 from assay.domain.tally import Role
@@ -31,15 +29,6 @@ async def label(market: MarketProcesses, key: Keypair, address: str, labels: lis
         leases = {lease.task: lease for lease in await client.claim(limit=len(tasks), request=address, tasks=tasks)}
         answers = [(leases[task], {"value": one}) for task, one in zip(tasks, labels, strict=True)]
         assert not [one for one in await client.submit_many(answers) if one.get("problem")]
-
-
-async def until(client: Client, address: str, ready: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The request's progress once it is `ready`."""
-    end = asyncio.get_running_loop().time() + SECONDS / 1000
-    while not ready(now := await client.progress(address)):
-        assert asyncio.get_running_loop().time() < end, now
-        await asyncio.sleep(0.05)
-    return now
 
 
 @pytest.mark.timeout(280)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from decimal import Decimal
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from solders.keypair import Keypair
+from support.waiting import until
 
 from assay.chain.keys import ensure_key
 from assay.demo import digits, serve
@@ -45,10 +45,7 @@ async def answer(page: Any, market: MarketProcesses, truths: dict[bytes, str]) -
 
 async def settled(market: MarketProcesses, request: str, answers: int) -> int:
     """Waits until so many answers are judged and settled; how many of them the validators, who err, accepted."""
-    end = asyncio.get_running_loop().time() + SECONDS / 1000
-    while (now := await market.client(market.validators[0]).progress(request))["settled"] < answers:
-        assert asyncio.get_running_loop().time() < end, now
-        await asyncio.sleep(0.1)
+    now = await until(market.client(market.validators[0]), request, lambda now: bool(now["settled"] >= answers))
     return int(now["accepted"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from assay.api.buyers import UnsignedView
+from assay.api.buyers import UnsignedView, unsigned
 from assay.api.routing import Context, Routes, View
 from assay.domain import money, tally
 from assay.domain.messages import b58
@@ -96,9 +96,8 @@ async def dispute(context: Context) -> OpeningView:
     """Gives the transaction that disputes the rejection of an answer of the signed-in wallet, with proof and bond."""
     found = await _disputable(context)
     step = await context.market.relay.dispute(context.wallet, found.request, found.proof.arguments())
-    made = await context.market.relay.unsigned([step], payer=context.wallet)
     return OpeningView(
-        unsigned=UnsignedView(transaction=made.transaction, last_valid_block_height=made.last_valid_block_height),
+        unsigned=await unsigned(context, [step]),
         dispute=b58(found.dispute),
         bond=money.format(found.bond, await context.market.terms.decimals()),
         until=found.until,

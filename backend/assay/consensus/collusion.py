@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import alike, copies
 from .answers import Answers, Ints
 from .excess import Excess, Pairs, answer_pairs, find_groups, group_of_members, less_baseline, pair_excess, reached
-from .groups import Group, evidence_weights
+from .groups import Group, evidence_weights, members_of
 from .latent import MOST_CELLS, LatentClass
 from .majority import common_accuracy, count_votes, vote_posterior
 from .numeric import normalise
@@ -85,9 +85,7 @@ def independent(answers: Answers, group: Group, *, proof: float = PROOF) -> bool
     agree among themselves more than that. Where outsiders do not agree with each other there is no witness that the
     group is wrong, and it may be all who look. One-sided at `proof` standard errors, a task counting once.
     """
-    member = np.zeros(answers.n_workers, np.bool_)
-    member[list(group.workers)] = True
-    mine = member[answers.worker]
+    mine = members_of([group], answers.n_workers)[answers.worker]
     inside, outside = count_votes(answers.take(mine)), count_votes(answers.take(~mine))
     among, _ = _kappa(inside, inside)
     others, doubt = _kappa(outside, outside)
@@ -124,7 +122,7 @@ def _search(
         model.fit(answers)
         share = np.maximum(model.posterior_.mean(axis=1, dtype=np.float64), 1e-6)
         excess = pair_excess(answers, pairs, model.confusion().astype(np.float64), share, weights)
-        held = _members_of(groups, answers.n_workers)
+        held = members_of(groups, answers.n_workers)
         shifted, common = less_baseline(excess, held[excess.i] | held[excess.j])
         llr = copies.log_ratio(excess.agree, excess.ratio, excess.expected, common)
         evidence = copies.Evidence(excess.i, excess.j, excess.pair, answers.task[pairs[0]], llr, answers.n_tasks)
@@ -136,13 +134,6 @@ def _search(
     return groups, common
 
 
-def _members_of(groups: Sequence[Group], workers: int) -> NDArray[np.bool_]:
-    held = np.zeros(workers, np.bool_)
-    for group in groups:
-        held[list(group.workers)] = True
-    return held
-
-
 def _judged(answers: Answers, excess: Excess, group: Group, groups: Sequence[Group], alpha: float) -> Group | None:
     """The group with its verdict: None if it acts as one but its members may as well be good workers; with all whom it
     reaches where they are noisy copies of one answer.
@@ -151,10 +142,10 @@ def _judged(answers: Answers, excess: Excess, group: Group, groups: Sequence[Gro
         return None if group.as_one else group
     if group.as_one:
         return group
-    taken = _members_of(groups, answers.n_workers)
+    taken = members_of(groups, answers.n_workers)
     whole, least = reached(excess, group, taken)
-    members = _members_of([whole], answers.n_workers)
-    others = ~(members | _members_of([other for other in groups if other.as_one], answers.n_workers))
+    members = members_of([whole], answers.n_workers)
+    others = ~(members | members_of([other for other in groups if other.as_one], answers.n_workers))
     ratio, copying = alike.log_ratio(answers, members, others, least)
     if ratio < math.log(1 / alpha) or copying.sum() < 2:
         return group
@@ -195,7 +186,7 @@ def detect(answers: Answers, *, alpha: float = 1e-3, rounds: int = 3) -> Collusi
         # are taken from there.
         soft, baseline = _search(answers, pairs, shares, alpha=alpha, rounds=rounds)
         soft = [group for group in soft if group.as_one]
-        held = _members_of(soft, answers.n_workers)[answers.worker]
+        held = members_of(soft, answers.n_workers)[answers.worker]
         if held.any() and held.mean() < 0.5:
             groups, common = soft, baseline
     group_of = np.full(answers.n_workers, -1, np.int32)

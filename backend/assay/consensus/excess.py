@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from . import copies
 from .answers import Answers
-from .groups import FLAG_EXCESS, Group
+from .groups import FLAG_EXCESS, Group, members_of
 from .numeric import normalise
 
 BLOCK_CELLS = 8_000_000
@@ -240,9 +240,7 @@ def find_groups(
 
 def _leading_part(excess: Excess, group: Group, workers: int) -> NDArray[np.bool_]:
     """The members who have most excess among themselves over what all of the group have."""
-    inside = np.zeros(workers, np.bool_)
-    inside[list(group.workers)] = True
-    return best_prefix(replace(excess, d=excess.d - group.excess * excess.room), inside)
+    return best_prefix(replace(excess, d=excess.d - group.excess * excess.room), members_of([group], workers))
 
 
 def _refine(
@@ -280,8 +278,7 @@ def reached(excess: Excess, group: Group, taken: NDArray[np.bool_]) -> tuple[Gro
     """The group with everybody who agrees with it beyond chance, however weakly, and is in no group (`taken`); and the
     least excess that shows so, as a share of the members'.
     """
-    inside = np.zeros(taken.size, np.bool_)
-    inside[list(group.workers)] = True
+    inside = members_of([group], taken.size)
     z, share = _members(excess, inside)
     own = _own_bound(taken.size)
     wide = inside | ((z > own) & ~taken)
@@ -291,8 +288,5 @@ def reached(excess: Excess, group: Group, taken: NDArray[np.bool_]) -> tuple[Gro
 
 def _small_group(excess: Excess, inside: NDArray[np.bool_], ratio: float, alpha: float) -> Group:
     """A group by its likelihood ratio; √(2 ln LR) are the standard errors of a normal variable as unlikely."""
-    among = inside[excess.i] & inside[excess.j]
-    share = float(excess.d[among].sum()) / (float(excess.room[among].sum()) + 2.0)
-    members = tuple(int(code) for code in np.flatnonzero(inside))
-    least = copies.bound(inside.size, len(members), alpha)
-    return Group(members, min(share, 1.0), math.sqrt(2 * ratio), math.sqrt(2 * least), int(excess.n[among].sum()))
+    least = copies.bound(inside.size, int(inside.sum()), alpha)
+    return replace(group_of_members(excess, inside, math.sqrt(2 * least)), z=math.sqrt(2 * ratio))

@@ -49,6 +49,14 @@ class Group:
         )
 
 
+def members_of(groups: Sequence[Group], workers: int) -> NDArray[np.bool_]:
+    """bool[workers]: who is in one of these groups."""
+    inside = np.zeros(workers, np.bool_)
+    for group in groups:
+        inside[list(group.workers)] = True
+    return inside
+
+
 def evidence_weights(answers: Answers, groups: Sequence[Group], *, every: bool = False) -> NDArray[np.float32]:
     """float32[n]: what each answer counts as evidence, so that copies count once.
 
@@ -60,9 +68,7 @@ def evidence_weights(answers: Answers, groups: Sequence[Group], *, every: bool =
     for group in groups:
         if not (every or group.as_one):
             continue
-        member = np.zeros(answers.n_workers, np.bool_)
-        member[list(group.workers)] = True
-        mine = member[answers.worker]
+        mine = members_of([group], answers.n_workers)[answers.worker]
         here = answers.task[mine]
         many = np.bincount(here, minlength=answers.n_tasks)[here]
         counted = 1 / (1 + group.excess * (many - 1))
